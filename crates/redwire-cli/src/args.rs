@@ -107,9 +107,11 @@ pub(crate) enum Command {
     ///
     /// Each task makes a call, waits for the reply, and makes the next. With `--rate` calls are begun at that
     /// rate whether or not earlier ones are answered, and their latency counts from when they were to begin:
-    /// a server that hangs is seen for as long as it hangs.
+    /// a server that hangs is seen for as long as it hangs. Calls that were due and not begun when the time
+    /// was over are made in the ten seconds after it; those that cannot be are told.
     ///
-    /// Exit status: 0 if every call was answered, 1 if some failed, 2 if the server could not be had.
+    /// Exit status: 0 if every call was answered, 1 if some failed or were never begun, 2 if the server could
+    /// not be had.
     Bench(Bench),
     /// Writes, counts, reads and publishes while you break things, and accounts for every call: the failover
     /// drill.
@@ -289,6 +291,25 @@ pub(crate) enum Workload {
     Lrange,
     /// A SET and a GET of large values in turn.
     Large,
+}
+
+/// What to say instead, where a server is named as for redis-cli: `-h HOST`, `-p PORT`. Here `-h` is help,
+/// which a user who names a host has not asked for.
+pub(crate) fn habit(words: impl IntoIterator<Item = String>) -> Option<String> {
+    let options: Vec<_> =
+        words.into_iter().skip(1).take_while(|word| word != "exec" && word != "--").collect();
+    let value = |option: &str| {
+        let pair = options.windows(2).find(|pair| pair[0] == option)?;
+        Some(&*pair[1]).filter(|value| !value.starts_with('-'))
+    };
+    let is_number = |port: &&str| port.parse::<u16>().is_ok();
+    let is_command = |word: &&str| Args::command().find_subcommand(word).is_some();
+    let (host, port) = (value("-h").filter(|host| !is_command(host)), value("-p").filter(is_number));
+    if host.is_none() && (port.is_none() || options.iter().any(|word| word == "subscribe")) {
+        return None;
+    }
+    let (host, port) = (host.unwrap_or("127.0.0.1"), port.unwrap_or("6379"));
+    Some(format!("the server is named by a URL; say --url redis://{host}:{port}"))
 }
 
 /// Seconds, and more than none.

@@ -6,7 +6,6 @@ mod plot;
 mod report;
 mod workload;
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +17,7 @@ use redwire::Error;
 use crate::args::{self, Global};
 use crate::caller::{self, Caller, Spawned};
 use crate::connect;
+use crate::interrupt::interrupted;
 use crate::output::{Failure, Output, Verdict};
 use crate::progress::Progress;
 use figures::Figures;
@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(global: &Global, bench: &args::Bench, output: &Output) -> Result<Verdict, Failure> {
-    let config = connect::config(global, connect::first_url(global))?;
+    let config = connect::config(global, connect::only_url(global)?)?;
     // A blocking client has a connection for each task that calls.
     let callers = usize::from(bench.tasks.div_ceil(bench.connections)) + 1;
     let config = config.to_builder().max_connections(callers).build().map_err(Error::from)?;
@@ -56,7 +56,7 @@ pub(crate) async fn run(global: &Global, bench: &args::Bench, output: &Output) -
     if let Err(error) = workload.clean(first).await {
         output.note(format_args!("keys that begin with {:?} could not be deleted: {error}", bench.prefix));
     }
-    let (figures, seconds, cpu) = measured?;
+    let Measured { figures, seconds, cpu, never_begun } = measured?;
     let report = Report {
         place,
         blocking: global.blocking,
@@ -65,23 +65,33 @@ pub(crate) async fn run(global: &Global, bench: &args::Bench, output: &Output) -
         figures: &figures,
         seconds,
         cpu,
+        never_begun,
     };
     report.write(output)
 }
 
-/// Has the tasks call until it is over: what came of it, how many seconds that took, and the processor time
-/// of this program.
+/// What came of the calls.
+struct Measured {
+    figures: Figures,
+    seconds: f64,
+    /// The processor time of this program.
+    cpu: Duration,
+    /// Calls whose time had come, and that were not made.
+    never_begun: u64,
+}
+
+/// Has the tasks call until it is over.
 async fn measure(
     clients: &[Caller],
     workload: &Arc<Workload>,
     bench: &args::Bench,
     output: &Output,
-) -> Result<(Figures, f64, Duration), Failure> {
+) -> Result<Measured, Failure> {
     // Heard from the first call on: what that has written is to be removed.
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(interrupted());
     tokio::select! {
         biased;
-        _ = interrupted.as_mut() => {}
+        () = interrupted.as_mut() => {}
         () = std::future::ready(()) => {}
     }
     // A first call each, so that connecting is not measured.
@@ -116,14 +126,14 @@ async fn measure(
     if interrupted {
         output.note("interrupted: these are the results until then");
     }
-    Ok((figures, seconds, cpu))
+    Ok(Measured { figures, seconds, cpu, never_begun: pace.never_begun() })
 }
 
 /// Waits for all tasks, and says whether it was cut short.
 async fn watch(
     tasks: Vec<Spawned<Figures>>,
     pace: &Pace,
-    mut interrupted: Pin<&mut impl Future<Output = io::Result<()>>>,
+    mut interrupted: Pin<&mut impl Future<Output = ()>>,
     show: impl Fn(Duration),
 ) -> Result<(Figures, bool), Failure> {
     let mut ticks = tokio::time::interval(TICK);
@@ -140,7 +150,7 @@ async fn watch(
         tokio::select! {
             figures = all.as_mut() => return figures.map(|figures| (figures, cut)),
             _ = ticks.tick() => show(pace.began().elapsed()),
-            _ = interrupted.as_mut(), if !cut => {
+            () = interrupted.as_mut(), if !cut => {
                 cut = true;
                 pace.stop();
             }

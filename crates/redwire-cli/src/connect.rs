@@ -4,6 +4,7 @@ use redwire::config::{Config, Deployment, Verification};
 use redwire::{Cmd, Reply, Result};
 
 use crate::args::Global;
+use crate::output::Failure;
 
 /// The configuration that the command line asks for, of one of its URLs. What the URL says wins.
 pub(crate) fn config(global: &Global, url: &str) -> Result<Config> {
@@ -41,9 +42,22 @@ pub(crate) fn config(global: &Global, url: &str) -> Result<Config> {
     Ok(builder.build()?)
 }
 
-/// The first server that the command line names, for what concerns one server.
-pub(crate) fn first_url(global: &Global) -> &str {
-    global.url.first().map_or("redis://127.0.0.1:6379", String::as_str)
+/// The server that the command line names, for what concerns one.
+///
+/// # Errors
+/// It names several.
+pub(crate) fn only_url(global: &Global) -> Result<&str, Failure> {
+    match &*global.url {
+        [] => Ok("redis://127.0.0.1:6379"),
+        [url] => Ok(url),
+        several => {
+            let advice =
+                "a cluster's are redis+cluster://HOST:PORT,HOST:PORT, a service's redis+sentinel://…";
+            let why =
+                format!("this command takes one server, and got {}; the nodes of {advice}", several.len());
+            Err(Failure::new("--url", why))
+        }
+    }
 }
 
 /// Where a configuration leads, in short: `host:port`, or the path of a socket.

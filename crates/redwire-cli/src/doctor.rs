@@ -28,6 +28,7 @@ use serde_json::json;
 use crate::args::Global;
 use crate::connect;
 use crate::info::Info;
+use crate::interrupt::interrupted;
 use crate::output::{Failure, Output, Verdict};
 use crate::session::Session;
 use report::{Finding, Layer, Report};
@@ -48,7 +49,7 @@ pub(crate) async fn run(global: &Global, output: &Output) -> Result<Verdict, Fai
         let interrupted = tokio::select! {
             // First, so that the signal is listened for from the beginning.
             biased;
-            _ = tokio::signal::ctrl_c() => true,
+            () = interrupted() => true,
             () = examine(global, url, &mut report) => false,
         };
         report.skip_rest(&LAYERS, if interrupted { "interrupted" } else { "a layer below it failed" });

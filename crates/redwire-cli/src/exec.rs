@@ -14,10 +14,10 @@ use std::pin::pin;
 
 use redwire::{Error, Value};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::signal::ctrl_c;
 
 use crate::args::{Exec, Global};
 use crate::connect;
+use crate::interrupt::interrupted;
 use crate::output::{BAD, DIM, Failure, Output, Verdict};
 use connection::{Answer, ExecConnection};
 use prompt::{Line, Prompt};
@@ -49,7 +49,7 @@ pub(crate) async fn run(global: &Global, exec: &Exec, output: &Output) -> Result
         _ => Form::Plain,
     };
     let printer = Printer { output, form };
-    let config = connect::config(global, connect::first_url(global))?;
+    let config = connect::config(global, connect::only_url(global)?)?;
     let mut connection = ExecConnection::open(config, global.blocking).await?;
     if !exec.words.is_empty() {
         let words: Vec<_> = exec.words.iter().map(|word| word.as_encoded_bytes().to_vec()).collect();
@@ -82,7 +82,7 @@ async fn run_one(
 /// One command a line, from standard input. Goes on after errors of the server, not without a connection.
 async fn run_lines(connection: &mut ExecConnection, printer: Printer<'_>) -> Result<Verdict, Failure> {
     let mut input = BufReader::new(tokio::io::stdin());
-    let mut end = pin!(ctrl_c());
+    let mut end = pin!(interrupted());
     let mut verdict = Verdict::Good;
     let mut number = 0_u64;
     loop {

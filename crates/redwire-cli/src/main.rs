@@ -11,6 +11,7 @@ mod connect;
 mod doctor;
 mod exec;
 mod info;
+mod interrupt;
 mod monitor;
 mod output;
 mod ping;
@@ -29,6 +30,9 @@ use args::{Args, Command};
 use output::{Failure, Output, Verdict};
 
 fn main() -> ExitCode {
+    if let Some(advice) = args::habit(std::env::args()) {
+        return Output::plain().fail(&Failure::new("the command line", advice));
+    }
     let args = Args::parse();
     let output = Output::new(&args.global);
     let runtime = match tokio::runtime::Runtime::new() {

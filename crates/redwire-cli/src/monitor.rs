@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use crate::args::{self, Global};
 use crate::connect::{self, apart};
 use crate::exec::reply::{hexadecimal, printable, write_quoted};
+use crate::interrupt::interrupted;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
 
 /// How long a thread waits for an entry before it looks whether it is still wanted.
@@ -23,17 +24,17 @@ pub(crate) async fn run(
     monitor: &args::Monitor,
     output: &Output,
 ) -> std::result::Result<Verdict, Failure> {
-    let config = connect::config(global, connect::first_url(global))?;
+    let config = connect::config(global, connect::only_url(global)?)?;
     let (mut listener, place) = Listener::any(&config, global.blocking).await?;
     if output.is_terminal() {
         output.note(format_args!("{DIM}listening to {place}, until Ctrl-C{DIM:#}"));
     }
     let mut told = 0;
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(interrupted());
     while monitor.count.is_none_or(|count| told < count) {
         let item = tokio::select! {
             item = listener.next() => item,
-            _ = &mut interrupted => return Ok(Verdict::Good),
+            () = &mut interrupted => return Ok(Verdict::Good),
         };
         match item {
             Some(Ok(entry)) => {

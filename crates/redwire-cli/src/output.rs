@@ -63,6 +63,11 @@ impl Output {
         Self { json: global.json }
     }
 
+    /// Before it is known what is wanted.
+    pub(crate) fn plain() -> Self {
+        Self { json: false }
+    }
+
     /// Whether JSON is wanted.
     pub(crate) fn is_json(&self) -> bool {
         self.json
@@ -76,15 +81,14 @@ impl Output {
     /// A line for people; nothing with `--json`.
     pub(crate) fn line(&self, line: impl fmt::Display) {
         if !self.json {
-            // It fails when the reader of the pipe is gone: then there is nothing to tell it.
-            let _ = writeln!(anstream::stdout(), "{line}");
+            check(&writeln!(anstream::stdout(), "{line}"));
         }
     }
 
     /// The result for programs; nothing without `--json`.
     pub(crate) fn json(&self, value: &Json) {
         if self.json {
-            let _ = writeln!(io::stdout(), "{value}");
+            check(&writeln!(io::stdout(), "{value}"));
         }
     }
 
@@ -92,6 +96,7 @@ impl Output {
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<Verdict, Failure> {
         let mut out = io::stdout().lock();
         let written = out.write_all(bytes).and_then(|()| out.flush());
+        check(&written);
         written.map(|()| Verdict::Good).map_err(|error| Failure::new("writing", error))
     }
 
@@ -105,5 +110,13 @@ impl Output {
         self.json(&json!({ "error": { "message": failure.what, "kind": failure.kind } }));
         self.note(format_args!("{BAD}error{BAD:#}: {failure}"));
         ExitCode::from(2)
+    }
+}
+
+/// Ends the program, as good, once nothing reads what it writes, as behind `| head`. What it has left at a
+/// server is removed before anything is written.
+fn check(written: &io::Result<()>) {
+    if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        std::process::exit(0);
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args::{Global, Ping};
 use crate::connect::{self, Client};
+use crate::interrupt::interrupted;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
 
 /// What came of all probes so far.
@@ -29,7 +30,7 @@ struct Tally {
 }
 
 pub(crate) async fn run(global: &Global, ping: &Ping, output: &Output) -> Result<Verdict, Failure> {
-    let url = connect::first_url(global);
+    let url = connect::only_url(global)?;
     // The options beside the URL are not part of its name; and no password is either.
     let shown = Config::from_url(url).map_err(Error::from)?.to_string();
     let config = connect::config(global, url)?;
@@ -42,7 +43,7 @@ pub(crate) async fn run(global: &Global, ping: &Ping, output: &Output) -> Result
     let started = Instant::now();
     tokio::select! {
         () = probe_all(&client, &trouble, ping, &place, output, &mut tally) => {}
-        _ = tokio::signal::ctrl_c() => {}
+        () = interrupted() => {}
     }
     tally.tell(&shown, started.elapsed(), output);
     output.json(&tally.to_json(&shown));
@@ -154,14 +155,15 @@ impl Trouble {
 
 impl Tally {
     fn new() -> Result<Self, Failure> {
-        let times = Histogram::new(3).map_err(|error| Failure::new("the histogram", error))?;
+        // Up to a day: of one that would have to grow, `saturating_record` clamps to the size it has.
+        let times = Histogram::new_with_bounds(1, 86_400_000_000, 3);
+        let times = times.map_err(|error| Failure::new("the histogram", error))?;
         Ok(Self { probes: 0, lost: 0, errors: BTreeMap::new(), times })
     }
 
     fn handle_answer(&mut self, error: Option<&Error>, time: Duration) {
         self.probes += 1;
         match error {
-            // The histogram grows as it must; only a time of centuries has no place in it.
             None => self.times.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
             Some(error) => {
                 self.lost += 1;
@@ -203,5 +205,23 @@ impl Tally {
             .map(|[min, median, p99, max]| json!({ "min": min, "median": median, "p99": p99, "max": max }));
         let Self { probes, lost, errors, .. } = self;
         json!({ "url": url, "probes": probes, "lost": lost, "errors": errors, "rtt_us": times })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To three digits, as long as a probe may take.
+    #[test]
+    fn long_round_trips_stand_in_the_summary_as_they_were() {
+        for millis in [1, 3, 250, 5_000, 3_600_000] {
+            let mut tally = Tally::new().unwrap();
+            tally.handle_answer(None, Duration::from_millis(millis));
+            for figure in tally.figures().unwrap() {
+                let off = figure.abs_diff(millis * 1000);
+                assert!(off * 1000 <= millis * 1000, "{figure} µs for {millis} ms");
+            }
+        }
     }
 }

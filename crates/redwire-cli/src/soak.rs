@@ -19,6 +19,7 @@ use redwire::{Cmd, Error, Outcome, Result, cmd};
 use crate::args::{Global, Soak};
 use crate::caller::{self, Caller, Spawned};
 use crate::connect;
+use crate::interrupt::interrupted;
 use crate::output::{Failure, Output, Verdict};
 use crate::progress::Progress;
 use listener::Listener;
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(global: &Global, soak: &Soak, output: &Output) -> Result<Verdict, Failure> {
-    let config = connect::config(global, connect::first_url(global))?.to_builder().timeout(soak.deadline);
+    let config = connect::config(global, connect::only_url(global)?)?.to_builder().timeout(soak.deadline);
     // Each task may have one connection that waits and one that calls.
     let config = config.max_connections(2 * soak.tasks as usize + 1).build().map_err(Error::from)?;
     let address = connect::place(&config);
@@ -149,7 +150,7 @@ async fn clean(client: &Caller, workers: &[Worker]) {
 async fn wait(drill: &Drill, began: Instant, limit: Duration) -> bool {
     let progress = Progress::of_time(limit);
     let end = began + limit;
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(interrupted());
     loop {
         let now = Instant::now();
         let (acknowledged, errors) = drill.progress();
@@ -159,7 +160,7 @@ async fn wait(drill: &Drill, began: Instant, limit: Duration) -> bool {
         }
         tokio::select! {
             () = tokio::time::sleep(TICK.min(end - now)) => {}
-            _ = interrupted.as_mut() => return true,
+            () = interrupted.as_mut() => return true,
         }
     }
 }

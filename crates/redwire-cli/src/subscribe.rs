@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::args::{Global, Subscribe};
 use crate::connect::{self, apart};
 use crate::exec::reply;
+use crate::interrupt::interrupted;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
 
 /// So many items may wait to be written.
@@ -29,9 +30,9 @@ enum Listener {
 }
 
 pub(crate) async fn run(global: &Global, subscribe: &Subscribe, output: &Output) -> Result<Verdict, Failure> {
-    let config = connect::config(global, connect::first_url(global))?;
+    let config = connect::config(global, connect::only_url(global)?)?;
     let mut listener = Listener::open(config, global.blocking, subscribe).await?;
-    let mut end = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut end = std::pin::pin!(interrupted());
     loop {
         let item = tokio::select! {
             item = listener.next() => item,

@@ -18,6 +18,7 @@ use crate::connect;
 use crate::doctor::network::word;
 use crate::doctor::reach::{Reached, neighbours, reach};
 use crate::info::Info;
+use crate::interrupt::interrupted;
 use crate::output::{BAD, DIM, Failure, GOOD, Output, Verdict};
 use crate::sentinels::{self, AskedSentinel, SentinelReport};
 use crate::session::Session;
@@ -86,7 +87,7 @@ async fn watch(global: &Global, output: &Output) -> Result<Verdict, Failure> {
     tokio::select! {
         // First, so that the signal is listened for from the beginning.
         biased;
-        _ = tokio::signal::ctrl_c() => {}
+        () = interrupted() => {}
         () = write_changes(&mut server, &mut view, output) => {}
     }
     Ok(verdict(view.snapshot.as_slice()))

@@ -107,6 +107,22 @@ fn lines_go_on_after_errors() {
     assert_eq!((status, kinds.join(" ").as_str()), (1, "status error error error error string"));
 }
 
+/// The server has answered, whatever the script had done before: the connection is what it was.
+#[test]
+fn a_scripts_own_error_is_an_answer() {
+    for driver in DRIVERS {
+        let lines = b"SELECT 4\nSET own x\n\
+                      EVAL \"redis.call('SET', KEYS[1], 'y') return {err='MINE it is'}\" 1 own\n\
+                      EVAL \"error('thrown')\" 0\nMULTI\nGET own\nEXEC\nDEL own\n";
+        let (out, err, status) = feed(&[driver, &["exec"]].concat(), lines);
+        let lines: Vec<_> = out.lines().collect();
+        assert_eq!((status, err.as_str(), lines.len()), (1, "", 8), "{out}");
+        assert!(lines[2].starts_with("(error) MINE it is"), "{out}");
+        assert!(lines[3].starts_with("(error)") && lines[3].contains("thrown"), "{out}");
+        assert_eq!(lines[4..], ["OK", "QUEUED", "y", "1"]);
+    }
+}
+
 #[test]
 fn json_keeps_the_types() {
     let lines = b"HSET types f v\nHGETALL types\nEXISTS none\nGET none\nDEBUG JMAP\nDEL types\n";

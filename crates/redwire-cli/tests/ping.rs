@@ -102,7 +102,8 @@ fn it_goes_on_when_the_server_comes_back_and_ends_at_an_interrupt() {
     server.restart();
     let before = pings();
     eventually("probes arrive again", limit, || pings() > before + 3);
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    // As Ctrl-C does.
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     let (out, _, status) = told(child.wait_with_output().unwrap());
     assert_eq!(status, 0, "{out}");
     let told: Json = serde_json::from_str(&out).unwrap();
@@ -116,11 +117,38 @@ fn what_cannot_be_asked_for_is_told() {
         (&["ping", "-i", "soon"], "expected seconds"),
         (&["ping", "-i", "-1"], "-1"),
         (&["pong"], "unrecognized subcommand"),
+        (&["-h", "db.example", "-p", "7000", "ping"], "--url redis://db.example:7000"),
+        (&["ping", "-h", "db.example"], "--url redis://db.example:6379"),
+        (&["-p", "7000", "exec", "PING"], "--url redis://127.0.0.1:7000"),
+        (&["--url", "redis://a", "--url", "redis://b", "ping"], "takes one server, and got 2"),
+        (&["--url", "redis://a redis://b", "exec", "GET", "k"], "takes one server, and got 2"),
         (&["man", "nosuch"], "no such command"),
     ] {
         let (out, err, status) = run(words);
         assert_eq!((status, out.as_str()), (2, ""), "{words:?}: {err}");
         assert!(err.contains(wanted), "{words:?}: {err}");
+    }
+}
+
+/// Nothing reads any more, as behind `| head`.
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let url = shared().url();
+    for words in [&["ping", "-i", "0"][..], &["--json", "exec", "PING"], &["exec", "PING"], &["man"]] {
+        let mut child = redwire(&[&["--url", &url], words].concat());
+        let child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        drop(child.stdout.take());
+        let (_, err, status) = told(child.wait_with_output().unwrap());
+        assert_eq!((status, err.as_str()), (0, ""), "{words:?}");
+    }
+}
+
+#[test]
+fn help_is_help() {
+    for words in [&["-h"][..], &["ping", "-h"], &["-h", "ping"], &["--help"]] {
+        let (out, _, status) = run(words);
+        assert!(status == 0 && out.contains("Usage: redwire"), "{words:?}: {out}");
     }
 }
 

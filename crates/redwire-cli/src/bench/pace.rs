@@ -11,13 +11,16 @@ use tokio::sync::Semaphore;
 /// How often calls that are due are let go: finer than a runtime's own timers.
 const STEP: Duration = Duration::from_micros(200);
 
+/// For so long after the end calls are made whose time came before it, as where a server that hung is back.
+const LATEST: Duration = Duration::from_secs(10);
+
 /// Hands out the beginnings of calls until there are no more.
 #[derive(Debug)]
 pub(super) struct Pace {
     began: Instant,
     end: Option<Instant>,
     requests: u64,
-    /// Beginnings given out.
+    /// Beginnings asked for, in the end more than there are.
     begun: AtomicU64,
     ended: AtomicBool,
     rate: Option<Rate>,
@@ -40,6 +43,11 @@ impl Rate {
     fn due_after(&self, elapsed: Duration) -> u64 {
         (elapsed.as_secs_f64() * f64::from(self.per_second)) as u64 + 1
     }
+
+    /// How many calls are to begin in so long, which ends before the next is due.
+    fn due_within(&self, limit: Duration) -> u64 {
+        (limit.as_secs_f64() * f64::from(self.per_second)).ceil() as u64
+    }
 }
 
 impl Pace {
@@ -47,10 +55,13 @@ impl Pace {
     pub(super) fn begin(requests: Option<u64>, limit: Option<Duration>, rate: Option<u32>) -> Arc<Self> {
         let began = Instant::now();
         let rate = rate.map(|per_second| Rate { per_second, due: Semaphore::new(0) });
+        // At a rate the limit is one for when calls are due, not for when they are made.
+        let due = rate.as_ref().zip(limit).map(|(rate, limit)| rate.due_within(limit));
+        let latest = if rate.is_some() { LATEST } else { Duration::ZERO };
         let pace = Arc::new(Self {
             began,
-            end: limit.and_then(|limit| began.checked_add(limit)),
-            requests: requests.unwrap_or(u64::MAX),
+            end: limit.and_then(|limit| began.checked_add(limit)?.checked_add(latest)),
+            requests: requests.into_iter().chain(due).min().unwrap_or(u64::MAX),
             begun: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             rate,
@@ -74,6 +85,13 @@ impl Pace {
         }
     }
 
+    /// How many calls were due by now, and have not begun.
+    pub(super) fn never_begun(&self) -> u64 {
+        let Some(rate) = &self.rate else { return 0 };
+        let due = rate.due_after(self.began.elapsed()).min(self.requests);
+        due.saturating_sub(self.begun.load(Ordering::Relaxed))
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
             || self.begun.load(Ordering::Relaxed) >= self.requests
@@ -93,10 +111,12 @@ impl Pace {
         if index >= self.requests {
             return None;
         }
-        Some(match &self.rate {
-            Some(rate) => self.began + rate.offset(index),
-            None => Instant::now(),
-        })
+        let Some(rate) = &self.rate else { return Some(Instant::now()) };
+        if index + 1 == self.requests {
+            // It is the last one: tasks that wait for another end.
+            rate.due.close();
+        }
+        Some(self.began + rate.offset(index))
     }
 
     /// Lets calls go when their time has come.
@@ -138,6 +158,24 @@ mod tests {
             assert_eq!(pace.next().await, Some(pace.began() + Duration::from_millis(10) * index));
         }
         assert!(pace.is_over());
+    }
+
+    #[tokio::test]
+    async fn what_was_due_before_the_end_is_made_or_counted() {
+        let pace = Pace::begin(None, Some(Duration::from_millis(50)), Some(100));
+        // All tasks hang until after the end.
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        assert_eq!(pace.never_begun(), 5);
+        assert_eq!(pace.next().await, Some(pace.began()));
+        pace.stop();
+        assert_eq!((pace.next().await, pace.never_begun()), (None, 4));
+        let pace = Pace::begin(None, Some(Duration::from_millis(50)), Some(100));
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        for index in 0..5 {
+            assert_eq!(pace.next().await, Some(pace.began() + Duration::from_millis(10) * index));
+        }
+        // A task that waits for one more ends, too.
+        assert_eq!((pace.next().await, pace.never_begun()), (None, 0));
     }
 
     #[tokio::test]

@@ -27,6 +27,8 @@ pub(super) struct Report<'a> {
     pub(super) figures: &'a Figures,
     pub(super) seconds: f64,
     pub(super) cpu: Duration,
+    /// Calls whose time had come, and that were not made.
+    pub(super) never_begun: u64,
 }
 
 impl Report<'_> {
@@ -43,7 +45,8 @@ impl Report<'_> {
             output.note(format_args!("the latencies are drawn in {}", file.display()));
         }
         output.json(&self.json());
-        Ok(if self.figures.errors.is_empty() { Verdict::Good } else { Verdict::Bad })
+        let is_whole = self.figures.errors.is_empty() && self.never_begun == 0;
+        Ok(if is_whole { Verdict::Good } else { Verdict::Bad })
     }
 
     fn workload(&self) -> String {
@@ -104,6 +107,7 @@ impl Report<'_> {
             "calls": figures.calls,
             "commands": self.commands(),
             "errors": figures.errors,
+            "never_begun": self.never_begun,
             "calls_per_second": self.answered() as f64 / self.seconds,
             "commands_per_second": self.commands() as f64 / self.seconds,
             "latency_us": latency,
@@ -126,6 +130,12 @@ impl Report<'_> {
         output.line(format_args!("{calls} calls answered in {seconds:.2} s"));
         for (kind, count) in &figures.errors {
             output.line(format_args!("{BAD}{count:>8} failed{BAD:#}: {kind}"));
+        }
+        if self.never_begun > 0 {
+            output.line(format_args!(
+                "{BAD}{:>8} never begun{BAD:#}: their time had come, and all tasks were still waiting",
+                self.never_begun
+            ));
         }
         output.line(format_args!("throughput  {:.0} commands/s", self.commands() as f64 / seconds));
         let mib = |bytes: u64| bytes as f64 / seconds / (1024.0 * 1024.0);

@@ -11,9 +11,9 @@ use std::time::Duration;
 use redwire::config::{Config, Deployment, Protocol};
 use redwire::facts::{self, Facts, SessionEffect};
 use redwire::{ClusterFault, Cmd, Error, ErrorKind, Outcome, Result, Value};
-use tokio::signal::ctrl_c;
 
 use crate::connect::{self, Client, apart};
+use crate::interrupt::interrupted;
 use crate::output::{Failure, Output};
 use crate::session::Session;
 
@@ -123,7 +123,7 @@ impl ExecConnection {
                 self.note(&cmd, facts, &answer);
                 Ok(answer)
             }
-            Err(error) if error.outcome() == Outcome::Rejected => {
+            Err(error) if is_answer(&error) => {
                 if matches!(facts.name, "EXEC" | "DISCARD") {
                     (self.in_transaction, self.db_to_be) = (false, None);
                 }
@@ -156,7 +156,7 @@ impl ExecConnection {
         let Some(session) = &mut self.session else { return Ok(Answer::Interrupted) };
         let result = tokio::select! {
             result = session.call(cmd) => result.map(Answer::Reply),
-            _ = ctrl_c() => Ok(Answer::Interrupted),
+            () = interrupted() => Ok(Answer::Interrupted),
         };
         if matches!(result, Ok(Answer::Interrupted)) {
             // The server may still hold the command; a connection of which that is known would make the next
@@ -186,7 +186,7 @@ impl ExecConnection {
         if let Err(error) = session.send(cmd.clone()).await {
             return Ok(Err(error));
         }
-        let mut end = pin!(ctrl_c());
+        let mut end = pin!(interrupted());
         loop {
             let next = tokio::select! {
                 biased;
@@ -242,16 +242,21 @@ impl ExecConnection {
 async fn spread(cluster: &Client, cmd: Cmd<Value>) -> Result<Answer, Failure> {
     let result = tokio::select! {
         result = cluster.execute(cmd) => result,
-        _ = ctrl_c() => return Ok(Answer::Interrupted),
+        () = interrupted() => return Ok(Answer::Interrupted),
     };
     match result {
         Ok(value) => Ok(Answer::Reply(value)),
         Err(error) => match error.kind() {
             ErrorKind::Usage | ErrorKind::Cluster(ClusterFault::CrossSlot) => Ok(Answer::Refused(error)),
-            _ if error.outcome() == Outcome::Rejected => Ok(Answer::Refused(error)),
+            _ if is_answer(&error) => Ok(Answer::Refused(error)),
             _ => Err(error.into()),
         },
     }
+}
+
+/// Whether the server has answered. That of a script's own error says nothing of what the script did before.
+fn is_answer(error: &Error) -> bool {
+    error.outcome() == Outcome::Rejected || error.code().is_some()
 }
 
 /// Why a command cannot be run here, if it cannot.
