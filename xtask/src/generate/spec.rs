@@ -1,4 +1,5 @@
-//! `spec/commands.json`: its shape, reading and writing.
+//! `spec/commands.json`: its shape, reading and writing; and `spec/modules.json`, which is written by hand and
+//! says of each fact where it comes from.
 //!
 //! Promises: writing what was read gives the same bytes; commands are sorted; each has one line of facts and,
 //! if it has arguments, one line for these, so that a diff shows what a new server version changed.
@@ -45,14 +46,24 @@ pub(super) fn path(root: &Path) -> PathBuf {
 impl Spec {
     /// Reads the file.
     pub(super) fn read(root: &Path) -> io::Result<Self> {
-        let path = path(root);
+        Self::read_file(&path(root))
+    }
+
+    /// As [`read`](Self::read), with the commands of the modules that Redis 8 brings along. What is said of
+    /// them by hand goes before what a server said of the same command.
+    pub(super) fn read_with_modules(root: &Path) -> io::Result<Self> {
+        let mut spec = Self::read(root)?;
+        spec.commands.extend(Self::read_file(&root.join("spec/modules.json"))?.commands);
+        Ok(spec)
+    }
+
+    fn read_file(path: &Path) -> io::Result<Self> {
         let bad =
             |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
         let file: Value =
-            serde_json::from_str(&fs::read_to_string(&path)?).map_err(|error| bad(&error.to_string()))?;
-        let servers = file["servers"].as_object().ok_or_else(|| bad("no servers"))?;
+            serde_json::from_str(&fs::read_to_string(path)?).map_err(|error| bad(&error.to_string()))?;
         let mut spec = Self::default();
-        for (server, version) in servers {
+        for (server, version) in file["servers"].as_object().into_iter().flatten() {
             spec.servers.insert(server.clone(), text(version));
         }
         for fields in file["commands"].as_array().ok_or_else(|| bad("no commands"))? {

@@ -7,7 +7,7 @@ use super::ALL;
 
 /// How many slots there are: a power of two, more than twice the commands, so that most names are alone in
 /// theirs.
-const SLOTS: usize = 1024;
+const SLOTS: usize = 2048;
 
 /// In each slot the place of a command in the table, plus one; 0 is empty. A search that finds a slot taken
 /// goes to the next.
