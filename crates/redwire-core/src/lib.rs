@@ -65,6 +65,8 @@ mod arg;
 mod buffer;
 mod cmd;
 mod error;
+#[cfg(feature = "json")]
+mod json;
 mod paging;
 mod pipeline;
 mod refusal;
@@ -79,6 +81,8 @@ pub use error::{
     AuthenticationFault, ClusterFault, ConnectionFault, Error, ErrorKind, LockFault, Outcome, Result,
     SentinelFault,
 };
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use pipeline::{Batch, Pipeline, Slot, Slots, TrySlot};
 pub use redwire_resp::ProtocolError;
 pub use replies::Replies;

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 mod collections;
 mod encode;
 mod page;
+mod plain;
 mod scalars;
 mod shared;
 #[cfg(feature = "serde")]

@@ -264,6 +264,8 @@ pub use nonblocking::{
     Cache, CacheRequest, Client, Cluster, Connection, Events, Exchange, Handler, Lease, Lock, LockGuard,
     Monitor, OnConnect, Pool, PubSub, Request, RunAll, Scan, Sentinel, Subscription, Transaction,
 };
+#[cfg(feature = "json")]
+pub use redwire_core::Json;
 #[cfg(feature = "serde")]
 pub use redwire_core::Struct;
 pub use redwire_core::call::{Call, Piped};
