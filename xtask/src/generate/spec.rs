@@ -1,5 +1,5 @@
-//! `spec/commands.json`: its shape, reading and writing; and `spec/modules.json`, which is written by hand and
-//! says of each fact where it comes from.
+//! `spec/commands.json`: its shape, reading and writing; and `spec/modules.json`, which is written by hand
+//! and says of each fact where it comes from.
 //!
 //! Promises: writing what was read gives the same bytes; commands are sorted; each has one line of facts and,
 //! if it has arguments, one line for these, so that a diff shows what a new server version changed.

@@ -85,6 +85,38 @@ fn keys_are_where_the_rules_say() {
 }
 
 #[test]
+fn the_commands_of_modules_have_the_keys_of_their_documentation() {
+    for command in all().iter().filter(|facts| facts.flags.contains(Flags::MODULE)) {
+        assert!(!command.group.is_empty() && !command.since.is_empty(), "{}", command.name);
+    }
+    assert_eq!(keys("JSON.MSET a $ 1 b $ 2"), [1, 4]);
+    assert_eq!(keys("JSON.MGET a b $"), [1, 2]);
+    assert_eq!(keys("JSON.DEBUG MEMORY a $"), [2]);
+    assert_eq!(keys("TS.MADD a 1 1 b 2 2"), [1, 4]);
+    assert_eq!(keys("TS.CREATERULE a b AGGREGATION avg 1"), [1, 2]);
+    assert_eq!(keys("TS.MRANGE - + FILTER a=b"), [0; 0]);
+    assert_eq!(keys("CMS.MERGE d 2 a b WEIGHTS 1 2"), [1, 3, 4]);
+    assert_eq!(keys("TDIGEST.MERGE d 1 a COMPRESSION 9"), [1, 3]);
+    assert_eq!(keys("VSIM k ELE e"), [1]);
+    // An index leads to one node, so that a cursor is read where it was made.
+    for command in
+        ["FT.SEARCH i q", "FT.AGGREGATE i q", "FT.HYBRID i SEARCH q", "FT.PROFILE i SEARCH QUERY q"]
+    {
+        assert_eq!(keys(command), [1], "{command}");
+    }
+    assert_eq!((keys("FT.CURSOR READ i 7"), keys("FT.CURSOR DEL i 7")), (vec![2], vec![2]));
+    assert_eq!(
+        (keys("FT.ALIASADD a i"), keys("FT._LIST"), keys("FT.DICTADD d t")),
+        (vec![2], vec![], vec![])
+    );
+    for changing in ["FT.DICTADD d t", "FT.ALIASADD a i", "FT.CURSOR READ i 7", "FT.CONFIG SET a b"] {
+        assert!(!of(changing).is_repeatable() && !of(changing).is_read_only(), "{changing}");
+    }
+    assert!(of("FT.SEARCH i q").is_repeatable() && of("TS.MGET FILTER a=b").is_read_only());
+    assert_eq!(of("FT.CONFIG SET a b").request_policy, RequestPolicy::AllShards);
+}
+
+#[test]
 fn words_against_the_grammar_give_fewer_keys() {
     assert_eq!(keys("GET"), [0; 0]);
     assert_eq!(keys("MSET a"), [1]);
