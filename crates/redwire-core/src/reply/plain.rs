@@ -39,7 +39,8 @@ impl Reader<'_> {
     /// # use redwire_core as redwire;
     /// # struct Any(redwire::Value);
     /// # impl redwire::Reply for Any {
-    /// #     fn decode(reader: &mut redwire::Reader<'_>) -> redwire::Result<Self> { reader.plain().map(Self) }
+    /// #     fn decode(reader: &mut redwire::Reader<'_>) -> redwire::Result<Self> { reader.plain().map(Self)
+    /// }
     /// # }
     /// # use redwire::Reader;
     /// let resp2: Any = Reader::read(b"*2\r\n+decay\r\n$3\r\n0.9\r\n")?;
