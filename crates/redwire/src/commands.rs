@@ -15,10 +15,15 @@
 //! # Ok::<(), redwire::Error>(())
 //! ```
 
+mod bloom;
 mod connection;
+mod count_min_sketch;
+mod cuckoo;
 mod geo;
 mod hashes;
 mod hyperloglog;
+mod info;
+mod json;
 mod keys;
 mod lists;
 mod publish;
@@ -29,12 +34,20 @@ mod sets;
 mod sorted_sets;
 mod streams;
 mod strings;
+mod t_digest;
+mod time_series;
+mod top_k;
+mod vector_sets;
 
 // Each family's trait, and the options of its commands.
+pub use bloom::*;
 pub use connection::*;
+pub use count_min_sketch::*;
+pub use cuckoo::*;
 pub use geo::*;
 pub use hashes::*;
 pub use hyperloglog::*;
+pub use json::*;
 pub use keys::*;
 pub use lists::*;
 pub use publish::*;
@@ -45,3 +58,7 @@ pub use sets::*;
 pub use sorted_sets::*;
 pub use streams::*;
 pub use strings::*;
+pub use t_digest::*;
+pub use time_series::*;
+pub use top_k::*;
+pub use vector_sets::*;
