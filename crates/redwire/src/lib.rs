@@ -244,6 +244,7 @@
 //! | `encrypted-keys` | no | TLS client keys with a password (`tls_key_password`) |
 //! | `tracing` | no | the events of connections as events of `tracing`, with the target `redwire` |
 //! | `serde` | no | `Struct`, which reads structs of your own from field-value replies |
+//! | `json` | no | `Json` and `serde_json::Value`: values that are JSON documents, as arguments and as replies |
 
 pub mod blocking;
 #[cfg(all(doc, feature = "tokio"))]

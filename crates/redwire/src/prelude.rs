@@ -12,6 +12,7 @@ pub use crate::commands::KeyCommands;
 pub use crate::commands::ListCommands;
 pub use crate::commands::PublishCommands;
 pub use crate::commands::ScriptingCommands;
+pub use crate::commands::SearchCommands;
 pub use crate::commands::SentinelCommands;
 pub use crate::commands::ServerCommands;
 pub use crate::commands::SetCommands;

@@ -10,12 +10,14 @@ const FAMILIES: &[(&str, &str)] = &[
     ("tdigest_", include_str!("../../src/commands/t_digest.rs")),
     ("json_", include_str!("../../src/commands/json.rs")),
     ("ts_", include_str!("../../src/commands/time_series.rs")),
+    ("ft_", include_str!("../../src/commands/search.rs")),
     ("v", include_str!("../../src/commands/vector_sets.rs")),
 ];
 
 const TESTS: &[&str] = &[
     include_str!("json.rs"),
     include_str!("probabilistic.rs"),
+    include_str!("search.rs"),
     include_str!("time_series.rs"),
     include_str!("vector_sets.rs"),
 ];

@@ -4,5 +4,6 @@ mod examples;
 mod harness;
 mod json;
 mod probabilistic;
+mod search;
 mod time_series;
 mod vector_sets;
