@@ -1,17 +1,21 @@
 //! Commands of modules by traits of one's own: they work everywhere, and what their facts say is kept to as
 //! for redwire's own.
 
+#[cfg(feature = "json")]
 use std::collections::HashMap;
+#[cfg(feature = "json")]
 use std::sync::Mutex;
 use std::time::Duration;
 
 use redwire::facts::{Facts, Flags, KeySpec, TimeUnit, TimeoutArg, TimeoutPlace};
 use redwire::{Cmd, Outcome, Result};
 use redwire_testkit::{Direction, FakeServer, Fault, Proxy};
+#[cfg(feature = "json")]
 use serde_json::json;
 
 use crate::common::{Client, Connection, Setup, runtime, timed};
 
+#[cfg(feature = "json")]
 #[allow(dead_code, reason = "an example, which is run from here, too")]
 #[path = "../../examples/json.rs"]
 mod json_documents;
@@ -109,6 +113,7 @@ fn a_module_may_make_its_callers_wait(setup: Setup) {
 }
 
 /// A server with as much of the JSON module as the example wants.
+#[cfg(feature = "json")]
 fn with_documents() -> FakeServer {
     let documents = Mutex::new(HashMap::<Vec<u8>, serde_json::Value>::new());
     let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len()).into_bytes();
@@ -141,6 +146,7 @@ fn with_documents() -> FakeServer {
     })
 }
 
+#[cfg(feature = "json")]
 #[test]
 fn the_example_with_documents_works_where_there_is_a_module() {
     let server = with_documents();
