@@ -8,7 +8,7 @@ use redwire_core::{Arg, Cmd, Reply, Run, facts};
 mod answers;
 mod options;
 
-pub use answers::{RawVector, VectorSetInfo};
+pub use answers::{RawVector, VectorLinks, VectorSetInfo};
 pub use options::{Quantization, SimilarTo, VaddOptions, Vector, VsimOptions};
 
 /// Vector sets, of Redis 8.0. Valkey has none.
@@ -116,11 +116,7 @@ pub trait VectorSetCommands: Run {
     ///
     /// Example: `client.vlinks_withscores("words", "king")`.
     /// [VLINKS](https://redis.io/docs/latest/commands/vlinks/)
-    fn vlinks_withscores(
-        self,
-        key: impl Arg,
-        element: impl Arg,
-    ) -> Self::Out<Option<Vec<Vec<(String, f64)>>>> {
+    fn vlinks_withscores(self, key: impl Arg, element: impl Arg) -> Self::Out<Option<VectorLinks>> {
         self.run(Cmd::of(&facts::VLINKS).required(key).required(element).arg("WITHSCORES"))
     }
 

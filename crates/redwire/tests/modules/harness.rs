@@ -51,6 +51,9 @@ macro_rules! conversation {
     };
 }
 
+/// The words of a question, and the bytes of the reply.
+type Exchange = (Vec<Vec<u8>>, Vec<u8>);
+
 /// Who answers.
 pub(crate) struct Partner {
     server: FakeServer,
@@ -61,7 +64,7 @@ pub(crate) struct Partner {
 struct Script {
     path: PathBuf,
     /// What is left of the transcript, the last first; or what was said so far.
-    exchanges: Mutex<Vec<(Vec<Vec<u8>>, Vec<u8>)>>,
+    exchanges: Mutex<Vec<Exchange>>,
     live: Option<Mutex<TcpStream>>,
     keep: bool,
 }
@@ -156,9 +159,9 @@ fn end(bytes: &[u8], start: usize) -> Option<usize> {
 }
 
 /// A question on a line of `> ` and its words, then the lines of the reply behind `< `.
-fn read(path: &std::path::Path) -> Vec<(Vec<Vec<u8>>, Vec<u8>)> {
+fn read(path: &std::path::Path) -> Vec<Exchange> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut exchanges: Vec<(Vec<Vec<u8>>, Vec<u8>)> = Vec::new();
+    let mut exchanges: Vec<Exchange> = Vec::new();
     for line in text.lines() {
         match (line.split_at_checked(2), exchanges.last_mut()) {
             (Some(("> ", words)), _) => {
@@ -173,7 +176,7 @@ fn read(path: &std::path::Path) -> Vec<(Vec<Vec<u8>>, Vec<u8>)> {
     exchanges
 }
 
-fn written(exchanges: &[(Vec<Vec<u8>>, Vec<u8>)]) -> String {
+fn written(exchanges: &[Exchange]) -> String {
     let mut text = String::new();
     for (words, reply) in exchanges {
         text += &format!("> {}\n", line(words));
@@ -213,5 +216,5 @@ fn unescaped(text: &str) -> Vec<u8> {
 #[test]
 fn a_line_has_all_bytes() {
     let all: Vec<u8> = (0..=255).collect();
-    assert_eq!(line(&[all.clone()]).split(' ').map(unescaped).collect::<Vec<_>>(), [all]);
+    assert_eq!(line(std::slice::from_ref(&all)).split(' ').map(unescaped).collect::<Vec<_>>(), [all]);
 }

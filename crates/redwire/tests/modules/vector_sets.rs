@@ -50,7 +50,8 @@ fn vector_sets() {
         run!(c.vadd("reduced", &[0.1_f32, 0.2, 0.3][..], "a", options));
         let info = run!(c.vinfo("reduced")).unwrap();
         assert_eq!((info.dimension, info.input_dimension, info.m), (2, 3, 8));
-        run!(c.vadd("exact", &vec![0.1_f32, 0.2], "a", VaddOptions::new().quantization(Quantization::None)));
+        let vector = vec![0.1_f32, 0.2];
+        run!(c.vadd("exact", &vector, "a", VaddOptions::new().quantization(Quantization::None)));
         assert_eq!(run!(c.vemb_raw("exact", "a")).unwrap().range, None);
 
         // What is absent.

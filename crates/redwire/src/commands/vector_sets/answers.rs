@@ -29,6 +29,9 @@ info! {
     }
 }
 
+/// The neighbours of an element in each layer, the top layer first, each with how alike it is, from 0 to 1.
+pub type VectorLinks = Vec<Vec<(String, f64)>>;
+
 /// A vector as a server keeps it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
