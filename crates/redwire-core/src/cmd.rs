@@ -159,9 +159,27 @@ impl<R> Cmd<R> {
         self
     }
 
-    /// Appends how many words `list` has, and then the list: the `numkeys key [key …]` of many commands. The
-    /// list may be empty, but no item of it may be absent.
+    /// Appends how many words `list` has, and then the list: the `numkeys key [key …]` of many commands.
+    /// There must be one, and none may be absent.
+    ///
+    /// ```
+    /// # use redwire_core as redwire;
+    /// use redwire::{Cmd, ErrorKind, Value};
+    ///
+    /// let union = |keys: &[&str]| -> Cmd<Value> { Cmd::new("ZUNION").counted(keys) };
+    /// assert_eq!(union(&["a", "b"]).words(), ["ZUNION", "2", "a", "b"]);
+    /// assert_eq!(union(&[]).check().unwrap_err().kind(), ErrorKind::Usage);
+    /// ```
     pub fn counted(mut self, list: impl Arg) -> Self {
+        let mut words = Args::new();
+        words.required(|words| words.places(list));
+        self.args.bulk(itoa::Buffer::new().format(words.len()).as_bytes());
+        words.write(&mut self.args);
+        self
+    }
+
+    /// As [`counted`](Self::counted), and the list may be empty, or absent as a whole: the keys of a script.
+    pub fn any_counted(mut self, list: impl Arg) -> Self {
         let mut words = Args::new();
         words.places(list);
         self.args.bulk(itoa::Buffer::new().format(words.len()).as_bytes());

@@ -116,6 +116,7 @@ fn a_part_that_is_absent_is_refused_by_its_place() {
     refused(said(|c| c.places(Vec::<i32>::new())), "1 is missing: a value");
     refused(said(|c| c.places([Some((1, 2)), None])), "3 is missing: item 2 of a list");
     refused(said(|c| c.counted(["x"]).counted([Some("x"), None])), "5 is missing: item 2 of a list");
+    refused(said(|c| c.counted(["x"]).counted(NONE)), "4 is missing: a value");
     // The first is told.
     refused(said(|c| c.required(NONE).arg(("a", NONE))), "1 is missing: a value");
 }
@@ -127,11 +128,11 @@ fn absence_that_is_meant_is_taken() {
     taken(said(|c| {
         c.named("COUNT", NONE).named("COUNT", Cow::Borrowed(&NONE)).named("COUNT", Some(Some(1)))
     }));
-    taken(said(|c| c.any_places(NONE).any_places(Some(NONE)).counted(NONE).any_places([] as [&str; 0])));
+    taken(said(|c| c.any_places(NONE).any_places(Some(NONE)).any_counted(NONE).any_places([] as [&str; 0])));
     taken(said(|c| c.any_places(Vec::<&str>::new()).required("").required(b"").required([""])));
     let words = |value: &dyn Fn(Cmd<Value>) -> Cmd<Value>| value(Cmd::new("X")).words()[1..].to_vec();
     assert_eq!(words(&|c| c.named("COUNT", Cow::Borrowed(&NONE))), [] as [&str; 0]);
-    assert_eq!(words(&|c| c.counted([1, 2]).counted(NONE)), ["2", "1", "2", "0"]);
+    assert_eq!(words(&|c| c.counted([1, 2]).any_counted(NONE)), ["2", "1", "2", "0"]);
 }
 
 #[test]

@@ -35,25 +35,25 @@ pub trait ScriptingCommands: Run {
 
     /// Runs a script and gives what it returns. [EVAL](https://redis.io/docs/latest/commands/eval/)
     fn eval<R: Reply>(self, script: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVAL).required(script).counted(keys).any_places(args))
+        self.run(Cmd::of(&facts::EVAL).required(script).any_counted(keys).any_places(args))
     }
 
     /// As [`eval`](Self::eval), for a script that only reads (Redis 7.0).
     /// [EVAL_RO](https://redis.io/docs/latest/commands/eval_ro/)
     fn eval_ro<R: Reply>(self, script: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVAL_RO).required(script).counted(keys).any_places(args))
+        self.run(Cmd::of(&facts::EVAL_RO).required(script).any_counted(keys).any_places(args))
     }
 
     /// Runs the script of this SHA-1, which the server must have already (`NOSCRIPT`).
     /// [EVALSHA](https://redis.io/docs/latest/commands/evalsha/)
     fn evalsha<R: Reply>(self, sha: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVALSHA).required(sha).counted(keys).any_places(args))
+        self.run(Cmd::of(&facts::EVALSHA).required(sha).any_counted(keys).any_places(args))
     }
 
     /// As [`evalsha`](Self::evalsha), for a script that only reads (Redis 7.0).
     /// [EVALSHA_RO](https://redis.io/docs/latest/commands/evalsha_ro/)
     fn evalsha_ro<R: Reply>(self, sha: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::EVALSHA_RO).required(sha).counted(keys).any_places(args))
+        self.run(Cmd::of(&facts::EVALSHA_RO).required(sha).any_counted(keys).any_places(args))
     }
 
     /// Gives a script to the server, and its SHA-1 to you. [SCRIPT
@@ -83,13 +83,13 @@ pub trait ScriptingCommands: Run {
     /// Calls a function and gives what it returns (Redis 7.0).
     /// [FCALL](https://redis.io/docs/latest/commands/fcall/)
     fn fcall<R: Reply>(self, function: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::FCALL).required(function).counted(keys).any_places(args))
+        self.run(Cmd::of(&facts::FCALL).required(function).any_counted(keys).any_places(args))
     }
 
     /// As [`fcall`](Self::fcall), for a function that only reads (Redis 7.0).
     /// [FCALL_RO](https://redis.io/docs/latest/commands/fcall_ro/)
     fn fcall_ro<R: Reply>(self, function: impl Arg, keys: impl Arg, args: impl Arg) -> Self::Out<R> {
-        self.run(Cmd::of(&facts::FCALL_RO).required(function).counted(keys).any_places(args))
+        self.run(Cmd::of(&facts::FCALL_RO).required(function).any_counted(keys).any_places(args))
     }
 
     /// Gives a new library to the server, and its name to you (Redis 7.0).
