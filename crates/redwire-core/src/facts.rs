@@ -52,8 +52,25 @@ pub struct Facts {
     pub since: &'static str,
 }
 
-/// What is assumed of a command that no table names, such as a module's: it writes, and must not be repeated.
-pub static UNKNOWN: Facts = Facts::new("");
+/// What is assumed of a command that no table names, such as a module's: it writes, must not be repeated, and
+/// its first argument is its key, as with nearly all commands that have keys. A cluster's client sends it to
+/// the node of that key. Where that is wrong the node says whose key it is, and the command goes there: it
+/// takes twice the time. [`Facts::new`] says better.
+///
+/// ```
+/// # use redwire_core as redwire;
+/// use redwire::facts::{Facts, KeySpec};
+/// use redwire::{Cmd, Value};
+///
+/// // The key is the second argument.
+/// static GRAPH_COPY: Facts = Facts::new("GRAPH.COPY").with_keys(&[KeySpec::at(2)]);
+/// // There is no key: any node will do.
+/// static GRAPH_LIST: Facts = Facts::new("GRAPH.LIST").read_only();
+///
+/// let copy: Cmd<Value> = Cmd::of(&GRAPH_COPY).arg("deep").arg("a").arg("b");
+/// let list: Cmd<Value> = Cmd::of(&GRAPH_LIST).arg("all");
+/// ```
+pub static UNKNOWN: Facts = Facts::new("").with_keys(&[KeySpec::at(1)]);
 
 /// What is said of no command: no words, or an empty first word.
 pub(crate) static NAMELESS: Facts = Facts { session: SessionEffect::Empty, ..Facts::new("") };

@@ -43,12 +43,14 @@ pub fn suitable(facts: &'static Facts) -> Suitable {
     if facts.flags.contains(Flags::READONLY) {
         return if is_steady(facts) { Suitable::Read } else { Suitable::Neither };
     }
+    // Of a command that no table names the key is a guess, and so is that it writes.
+    if std::ptr::eq(facts, &facts::UNKNOWN) {
+        return Suitable::Neither;
+    }
     if !facts.keys.is_empty() {
         return Suitable::Change;
     }
-    // A command that no table names has no keys that are known, and the flag of one that writes.
-    let is_known = !std::ptr::eq(facts, &facts::UNKNOWN);
-    if is_known && facts.flags.contains(Flags::WRITE) { Suitable::ChangeAll } else { Suitable::Neither }
+    if facts.flags.contains(Flags::WRITE) { Suitable::ChangeAll } else { Suitable::Neither }
 }
 
 /// Whether the answer depends on nothing but the data of keys that its words name. Scripts may do anything,

@@ -66,11 +66,16 @@ impl Spread {
     /// Their keys have several.
     pub(crate) fn of_whole(batch: &Batch) -> Result<Self> {
         let mut keys: Vec<Vec<u8>> = Vec::new();
-        batch.for_each(|words| {
-            let facts = facts::lookup(words[0], words.get(1).copied()).unwrap_or(&facts::UNKNOWN);
-            keys.extend(facts.keys(words.iter().copied()).map(|(_, key)| key.to_vec()));
+        // What is only taken for a key must not have a transaction refused that the server would accept.
+        let mut guessed = None;
+        batch.for_each(|words| match facts::lookup(words[0], words.get(1).copied()) {
+            Some(facts) => keys.extend(facts.keys(words.iter().copied()).map(|(_, key)| key.to_vec())),
+            None => {
+                let key = || facts::UNKNOWN.keys(words.iter().copied()).next();
+                guessed = guessed.or_else(|| key().map(|(_, key)| slot(key)));
+            }
         });
-        let Some(first) = keys.first().map(slot) else { return Ok(Self::One(None)) };
+        let Some(first) = keys.first().map(slot) else { return Ok(Self::One(guessed)) };
         if keys.iter().all(|key| slot(key) == first) {
             return Ok(Self::One(Some(first)));
         }

@@ -62,7 +62,8 @@ fn of(line: &str) -> crate::Result<Option<u16>> {
 fn all_keys_of_a_command_agree_or_are_named() {
     assert_eq!(of("GET foo").unwrap(), Some(12_182));
     assert_eq!(of("PING").unwrap(), None);
-    assert_eq!(of("NO.SUCH foo").unwrap(), None);
+    assert_eq!(of("NO.SUCH foo").unwrap(), Some(12_182));
+    assert_eq!(of("NO.SUCH").unwrap(), None);
     assert_eq!(of("EVAL s 2 {foo}1 {foo}2 x").unwrap(), Some(12_182));
     assert_eq!(of("EVAL s 0 x").unwrap(), None);
     assert_eq!(of("SPUBLISH foo message").unwrap(), Some(12_182));
