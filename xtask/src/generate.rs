@@ -53,7 +53,7 @@ fn check(root: &Path) -> Result<(), String> {
 }
 
 fn source(root: &Path) -> Result<String, String> {
-    let spec = Spec::read_with_modules(root).map_err(|error| error.to_string())?;
+    let spec = Spec::read_whole(root).map_err(|error| error.to_string())?;
     table::source(&spec)
 }
 

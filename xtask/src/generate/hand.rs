@@ -67,7 +67,7 @@ pub(super) fn find(name: &str, index: usize) -> Option<&'static str> {
 
 /// Commands that servers don't flag as read-only because they touch no key, and that change nothing all the
 /// same.
-pub(super) const REPEATABLE: [&str; 81] = [
+pub(super) const REPEATABLE: [&str; 82] = [
     "ACL CAT",
     "ACL DRYRUN",
     "ACL GENPASS",
@@ -111,6 +111,7 @@ pub(super) const REPEATABLE: [&str; 81] = [
     "FUNCTION DUMP",
     "FUNCTION LIST",
     "FUNCTION STATS",
+    "HOTKEYS GET",
     "INFO",
     "LASTSAVE",
     "LATENCY DOCTOR",

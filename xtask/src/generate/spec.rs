@@ -1,5 +1,6 @@
-//! `spec/commands.json`: its shape, reading and writing; and `spec/modules.json`, which is written by hand
-//! and says of each fact where it comes from.
+//! `spec/commands.json`: its shape, reading and writing; and what is written by hand beside it:
+//! `spec/modules.json`, which says of each fact where it comes from, and `spec/documented.json`, from public
+//! documentation, of commands that no server at hand has.
 //!
 //! Promises: writing what was read gives the same bytes; commands are sorted; each has one line of facts and,
 //! if it has arguments, one line for these, so that a diff shows what a new server version changed.
@@ -49,11 +50,17 @@ impl Spec {
         Self::read_file(&path(root))
     }
 
-    /// As [`read`](Self::read), with the commands of the modules that Redis 8 brings along. What is said of
-    /// them by hand goes before what a server said of the same command.
-    pub(super) fn read_with_modules(root: &Path) -> io::Result<Self> {
+    /// As [`read`](Self::read), with the commands of the modules that Redis 8 brings along, and those that are
+    /// only documented.
+    pub(super) fn read_whole(root: &Path) -> io::Result<Self> {
         let mut spec = Self::read(root)?;
+        // What is said of them by hand goes before what a server said of the same command.
         spec.commands.extend(Self::read_file(&root.join("spec/modules.json"))?.commands);
+        let documented = Self::read_file(&root.join("spec/documented.json"))?;
+        for (name, command) in documented.commands {
+            // What a server says of itself is believed first.
+            spec.commands.entry(name).or_insert(command);
+        }
         Ok(spec)
     }
 
