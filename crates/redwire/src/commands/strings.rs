@@ -7,9 +7,11 @@ use redwire_core::{Arg, Args, Cmd, Reply, Run, facts};
 use super::keys::time::millis;
 
 mod bitfield;
+mod conditions;
 mod options;
 
 pub use bitfield::{BitOffset, Bitfield, BitfieldOverflow, IntType};
+pub use conditions::{DeleteIf, IncrexOptions, LcsMatch, LcsMatches, LcsOptions};
 pub use options::{BitOperation, BitRange, Expiry, SetOptions};
 
 /// Strings, counters and bits.
@@ -38,9 +40,9 @@ pub trait StringCommands: Run {
         self.run(Cmd::of(&facts::SET).required(key).required(value).arg("GET").arg(options))
     }
 
-    /// Sets `key` for so long. [PSETEX](https://redis.io/docs/latest/commands/psetex/)
+    /// Sets `key` for so long, in milliseconds, rounded up. [SET](https://redis.io/docs/latest/commands/set/)
     fn set_ex(self, key: impl Arg, value: impl Arg, expiry: Duration) -> Self::Out<()> {
-        self.run(Cmd::of(&facts::PSETEX).required(key).arg(millis(expiry)).required(value))
+        self.run(Cmd::of(&facts::SET).required(key).required(value).named("PX", millis(expiry)))
     }
 
     /// Whether `key` was set, because there was none. [SETNX](https://redis.io/docs/latest/commands/setnx/)
@@ -62,6 +64,74 @@ pub trait StringCommands: Run {
     /// [DELIFEQ](https://valkey.io/commands/delifeq/)
     fn delifeq(self, key: impl Arg, value: impl Arg) -> Self::Out<bool> {
         self.run(Cmd::of(&facts::DELIFEQ).required(key).required(value))
+    }
+
+    /// Whether `key` was deleted: false where there is none or the condition does not hold; an error where
+    /// the value is no string. O(1), with digests O(length of the value), since Redis 8.4.
+    /// [DELEX](https://redis.io/docs/latest/commands/delex/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::DeleteIf;
+    ///
+    /// let was_mine = client.delex("lock", DeleteIf::Equal("mine"))?;
+    /// # Ok(()) }
+    /// ```
+    fn delex(self, key: impl Arg, condition: DeleteIf<'_>) -> Self::Out<bool> {
+        self.run(Cmd::of(&facts::DELEX).required(key).arg(condition))
+    }
+
+    /// The digest of a value, XXH3 in 16 hexadecimal digits, for conditions; `None` where there is none, an
+    /// error where it is no string. O(length of the value), since Redis 8.4.
+    /// [DIGEST](https://redis.io/docs/latest/commands/digest/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::SetOptions;
+    ///
+    /// if let Some(digest) = client.digest("page")? {
+    ///     client.set_with("page", "new", SetOptions::new().ifdeq(&digest))?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    fn digest(self, key: impl Arg) -> Self::Out<Option<String>> {
+        self.run(Cmd::of(&facts::DIGEST).required(key))
+    }
+
+    /// Adds `delta` within bounds, changes the expiry as `options` say, and gives the sum and what was added:
+    /// 0 where the sum would be out of bounds. An absent key counts as 0. O(1), since Redis 8.8.
+    /// [INCREX](https://redis.io/docs/latest/commands/increx/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use redwire::commands::IncrexOptions;
+    ///
+    /// let window = IncrexOptions::new().ubound(100).ex_if_none(Duration::from_secs(60));
+    /// let (calls, added) = client.increx("calls:ann", 1, window)?;
+    /// let is_allowed = added == 1;
+    /// # Ok(()) }
+    /// ```
+    fn increx(self, key: impl Arg, delta: i64, options: IncrexOptions<i64>) -> Self::Out<(i64, i64)> {
+        self.run(Cmd::of(&facts::INCREX).required(key).named("BYINT", delta).arg(options))
+    }
+
+    /// As [`increx`](Self::increx), with fractions. [INCREX](https://redis.io/docs/latest/commands/increx/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::IncrexOptions;
+    ///
+    /// let (sum, added) = client.increx_float("load", 0.5, IncrexOptions::new().ubound(8.0).saturate())?;
+    /// # Ok(()) }
+    /// ```
+    fn increx_float(self, key: impl Arg, delta: f64, options: IncrexOptions<f64>) -> Self::Out<(f64, f64)> {
+        self.run(Cmd::of(&facts::INCREX).required(key).named("BYFLOAT", delta).arg(options))
     }
 
     /// The bytes from `start` to `end`, both included, below zero from the end.
@@ -173,6 +243,23 @@ pub trait StringCommands: Run {
     /// [LCS](https://redis.io/docs/latest/commands/lcs/)
     fn lcs_len(self, key: impl Arg, other: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::LCS).required(key).required(other).arg("LEN"))
+    }
+
+    /// Where the longest common subsequence lies in both values, the last part first; absent keys count as
+    /// empty. O(product of both lengths), since Redis 7.0.
+    /// [LCS](https://redis.io/docs/latest/commands/lcs/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::LcsOptions;
+    ///
+    /// let matches = client.lcs_idx("one", "other", LcsOptions::new().minmatchlen(4))?;
+    /// println!("{} bytes, {} parts of them long", matches.len, matches.matches.len());
+    /// # Ok(()) }
+    /// ```
+    fn lcs_idx(self, key: impl Arg, other: impl Arg, options: LcsOptions) -> Self::Out<LcsMatches> {
+        self.run(Cmd::of(&facts::LCS).required(key).required(other).arg("IDX").arg(options))
     }
 
     /// Whether the bit is set. [GETBIT](https://redis.io/docs/latest/commands/getbit/)

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use redwire::commands::{
-    BitOffset, BitOperation, BitRange, Bitfield, BitfieldOverflow, Expiry, IntType, SetOptions, Ttl,
+    BitOffset, BitOperation, BitRange, Bitfield, BitfieldOverflow, Expiry, IntType, LcsOptions, SetOptions,
+    Ttl,
 };
 use redwire::prelude::*;
 
@@ -207,5 +208,20 @@ fn integers_inside_a_string() {
         assert_eq!(run!(c.bitfield(&a, steps)), [Some(0), Some(255), None, Some(1), Some(0), Some(-7)]);
         let reads = Bitfield::new().get(IntType::U(8), 0).get(IntType::I(5), BitOffset::nth(3));
         assert_eq!(run!(c.bitfield_ro(&a, reads)), [Some(1), Some(-7)]);
+    });
+}
+
+#[test]
+fn common_parts_are_found() {
+    if !since(7, 0) {
+        return;
+    }
+    each_client!(|c, key| {
+        run!(c.mset([(key("a"), "ohmytext"), (key("b"), "mynewtext")]));
+        let found = run!(c.lcs_idx(key("a"), key("b"), LcsOptions::new()));
+        let places: Vec<_> = found.matches.iter().map(|part| (part.first, part.second)).collect();
+        assert_eq!((found.len, places), (6, vec![((4, 7), (5, 8)), ((2, 3), (0, 1))]));
+        assert_eq!(run!(c.lcs_idx(key("a"), key("b"), LcsOptions::new().minmatchlen(4))).matches.len(), 1);
+        assert_eq!(run!(c.lcs_idx(key("a"), key("none"), LcsOptions::new())).len, 0);
     });
 }

@@ -52,7 +52,8 @@ pub struct SetOptions {
 enum Condition {
     Absent,
     Present,
-    Equal(Vec<u8>),
+    /// A word, and what it is compared with.
+    Value(&'static str, Vec<u8>),
 }
 
 impl SetOptions {
@@ -79,7 +80,29 @@ impl SetOptions {
     /// Only where the present value is this one (Valkey 8.1, Redis 8.4).
     #[must_use]
     pub fn ifeq(mut self, value: impl AsRef<[u8]>) -> Self {
-        self.condition = Some(Condition::Equal(value.as_ref().to_vec()));
+        self.condition = Some(Condition::Value("IFEQ", value.as_ref().to_vec()));
+        self
+    }
+
+    /// Only where the present value is not this one, or there is none (Redis 8.4).
+    #[must_use]
+    pub fn ifne(mut self, value: impl AsRef<[u8]>) -> Self {
+        self.condition = Some(Condition::Value("IFNE", value.as_ref().to_vec()));
+        self
+    }
+
+    /// Only where the present value has this digest, as
+    /// [`digest`](crate::commands::StringCommands::digest) gives it (Redis 8.4).
+    #[must_use]
+    pub fn ifdeq(mut self, digest: &str) -> Self {
+        self.condition = Some(Condition::Value("IFDEQ", digest.as_bytes().to_vec()));
+        self
+    }
+
+    /// Only where the present value has not this digest, or there is none (Redis 8.4).
+    #[must_use]
+    pub fn ifdne(mut self, digest: &str) -> Self {
+        self.condition = Some(Condition::Value("IFDNE", digest.as_bytes().to_vec()));
         self
     }
 
@@ -111,7 +134,7 @@ impl Arg for SetOptions {
             None => {}
             Some(Condition::Absent) => args.bulk(b"NX"),
             Some(Condition::Present) => args.bulk(b"XX"),
-            Some(Condition::Equal(value)) => value.write_named("IFEQ", args),
+            Some(Condition::Value(word, value)) => value.write_named(word, args),
         }
         args.optional(self.expiry);
         args.flag(self.keep_expiry, "KEEPTTL");
@@ -160,6 +183,14 @@ pub enum BitOperation {
     Xor,
     /// The bits of the one key, inverted.
     Not,
+    /// Bits that are set in the first key and in none of the others (Redis 8.2).
+    Diff,
+    /// Bits that are set in any of the others and not in the first key (Redis 8.2).
+    Diff1,
+    /// Bits that are set in the first key and in any of the others (Redis 8.2).
+    AndOr,
+    /// Bits that are set in exactly one (Redis 8.2).
+    One,
 }
 
 impl Arg for BitOperation {
@@ -169,6 +200,10 @@ impl Arg for BitOperation {
             Self::Or => b"OR",
             Self::Xor => b"XOR",
             Self::Not => b"NOT",
+            Self::Diff => b"DIFF",
+            Self::Diff1 => b"DIFF1",
+            Self::AndOr => b"ANDOR",
+            Self::One => b"ONE",
         });
     }
 }
