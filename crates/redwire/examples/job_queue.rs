@@ -102,6 +102,6 @@ async fn next_jobs(client: &Client, name: &str) -> Result<Vec<Entry<Job>>> {
     }
     let options = XreadgroupOptions::new().count(5).block(Duration::from_millis(50));
     let new =
-        client.xreadgroup::<String, Job>("workers", name, "jobs", StreamId::UNDELIVERED, options).await?;
+        client.xreadgroup::<String, Job>("workers", name, options, "jobs", StreamId::UNDELIVERED).await?;
     Ok(new.unwrap_or_default().into_iter().flat_map(|(_, jobs)| jobs).collect())
 }

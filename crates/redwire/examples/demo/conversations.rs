@@ -126,7 +126,7 @@ async fn streams(client: &Client) -> Result<()> {
     client.xadd("orders", [("item", "lamp")]).await?;
     let options = XreadgroupOptions::new().count(10).block(LIMIT);
     type Fields = HashMap<String, String>;
-    let read = client.xreadgroup::<String, Fields>("packers", "ann", "orders", ">", options).await?;
+    let read = client.xreadgroup::<String, Fields>("packers", "ann", options, "orders", ">").await?;
     let entries: Vec<_> = read.into_iter().flatten().flat_map(|(_, entries)| entries).collect();
     let ids: Vec<StreamId> = entries.iter().map(|entry| entry.id).collect();
     client.xack("orders", "packers", ids).await?;

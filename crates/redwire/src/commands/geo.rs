@@ -22,7 +22,7 @@ pub trait GeoCommands: Run {
 
     /// As [`geoadd`](Self::geoadd), on conditions; how many are new, or with `ch` new or moved.
     /// [GEOADD](https://redis.io/docs/latest/commands/geoadd/)
-    fn geoadd_with(self, key: impl Arg, places: impl Arg, options: GeoAddOptions) -> Self::Out<u64> {
+    fn geoadd_with(self, key: impl Arg, options: GeoAddOptions, places: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::GEOADD).required(key).arg(options).pairs(places))
     }
 

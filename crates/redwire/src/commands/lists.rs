@@ -136,8 +136,8 @@ pub trait ListCommands: Run {
         self,
         key: impl Arg,
         value: impl Arg,
-        count: u64,
         options: LposOptions,
+        count: u64,
     ) -> Self::Out<Vec<u64>> {
         self.run(Cmd::of(&facts::LPOS).required(key).required(value).named("COUNT", count).arg(options))
     }

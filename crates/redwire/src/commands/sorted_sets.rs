@@ -22,7 +22,7 @@ pub use options::{LexBound, ScoreBound, ZAddOptions, ZCombineOptions, ZRange};
 pub trait SortedSetCommands: Run {
     /// Adds `member` with `score`, or gives it that score; how many are new (0 or 1).
     /// [ZADD](https://redis.io/docs/latest/commands/zadd/)
-    fn zadd(self, key: impl Arg, member: impl Arg, score: f64) -> Self::Out<u64> {
+    fn zadd(self, key: impl Arg, score: f64, member: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::ZADD).required(key).arg(score).required(member))
     }
 
@@ -34,7 +34,7 @@ pub trait SortedSetCommands: Run {
 
     /// As [`zadd_multiple`](Self::zadd_multiple), on conditions; how many are new, or with `ch` new or
     /// changed. [ZADD](https://redis.io/docs/latest/commands/zadd/)
-    fn zadd_with(self, key: impl Arg, pairs: impl Arg, options: ZAddOptions) -> Self::Out<u64> {
+    fn zadd_with(self, key: impl Arg, options: ZAddOptions, pairs: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::ZADD).required(key).arg(options).pairs(pairs))
     }
 
@@ -43,16 +43,16 @@ pub trait SortedSetCommands: Run {
     fn zadd_incr(
         self,
         key: impl Arg,
-        member: impl Arg,
-        delta: f64,
         options: ZAddOptions,
+        delta: f64,
+        member: impl Arg,
     ) -> Self::Out<Option<f64>> {
         self.run(Cmd::of(&facts::ZADD).required(key).arg(options).arg("INCR").arg(delta).required(member))
     }
 
     /// Adds `delta` to the score of `member`, which is 0 for a new one; the new score.
     /// [ZINCRBY](https://redis.io/docs/latest/commands/zincrby/)
-    fn zincr_by(self, key: impl Arg, member: impl Arg, delta: f64) -> Self::Out<f64> {
+    fn zincr_by(self, key: impl Arg, delta: f64, member: impl Arg) -> Self::Out<f64> {
         self.run(Cmd::of(&facts::ZINCRBY).required(key).arg(delta).required(member))
     }
 

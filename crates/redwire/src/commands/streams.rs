@@ -15,15 +15,15 @@ mod id;
 mod info;
 mod options;
 
-pub use entries::{AutoClaimed, Claimed, Entry, PendingEntry, PendingSummary, StreamsRead};
+pub use entries::{AutoClaimed, Claimed, Entry, EntryDeletion, PendingEntry, PendingSummary, StreamsRead};
 pub use id::StreamId;
 pub use info::{
     ConsumerDetails, ConsumerInfo, ConsumerPending, GroupDetails, GroupInfo, GroupPending, StreamDetails,
     StreamInfo,
 };
 pub use options::{
-    Trim, XaddOptions, XclaimOptions, XgroupOptions, XpendingOptions, XreadOptions, XreadgroupOptions,
-    XsetidOptions,
+    EntryReferences, NackMode, Trim, XaddOptions, XcfgsetOptions, XclaimOptions, XgroupOptions,
+    XpendingOptions, XreadOptions, XreadgroupOptions, XsetidOptions,
 };
 
 /// Streams.
@@ -42,7 +42,7 @@ pub use options::{
 /// client.xadd("jobs", [("kind", "mail"), ("to", "ann")]);
 /// let options = XreadgroupOptions::new().count(10);
 /// client.xreadgroup::<String, HashMap<String, String>>(
-/// "workers", "one", "jobs", StreamId::UNDELIVERED, options);
+///     "workers", "one", options, "jobs", StreamId::UNDELIVERED);
 /// # });
 /// ```
 pub trait StreamCommands: Run {
@@ -105,9 +105,9 @@ pub trait StreamCommands: Run {
     /// once, and go on from what came. [XREAD](https://redis.io/docs/latest/commands/xread/)
     fn xread<K: Reply, T: Reply>(
         self,
+        options: XreadOptions,
         keys: impl Arg,
         ids: impl Arg,
-        options: XreadOptions,
     ) -> Self::Out<Option<StreamsRead<K, T>>> {
         self.run(streams(Cmd::of(&facts::XREAD).arg(options), keys, ids))
     }
@@ -125,9 +125,9 @@ pub trait StreamCommands: Run {
         self,
         group: impl Arg,
         consumer: impl Arg,
+        options: XreadgroupOptions,
         keys: impl Arg,
         ids: impl Arg,
-        options: XreadgroupOptions,
     ) -> Self::Out<Option<StreamsRead<K, T>>> {
         let cmd = Cmd::of(&facts::XREADGROUP).arg("GROUP").required(group).required(consumer);
         self.run(streams(cmd.arg(options), keys, ids))
@@ -143,6 +143,90 @@ pub trait StreamCommands: Run {
     /// [XDEL](https://redis.io/docs/latest/commands/xdel/)
     fn xdel(self, key: impl Arg, ids: impl Arg) -> Self::Out<u64> {
         self.run(Cmd::of(&facts::XDEL).required(key).required(ids))
+    }
+
+    /// Deletes entries, and says what became of each; `references` decides about those that groups refer to.
+    /// O(entries), since Redis 8.2. [XDELEX](https://redis.io/docs/latest/commands/xdelex/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::{EntryDeletion, EntryReferences};
+    ///
+    /// let id = client.xadd("jobs", ("kind", "mail"))?;
+    /// let became = client.xdelex("jobs", EntryReferences::Delete, id)?;
+    /// assert_eq!(became, [EntryDeletion::Deleted]);
+    /// # Ok(()) }
+    /// ```
+    fn xdelex(
+        self,
+        key: impl Arg,
+        references: EntryReferences,
+        ids: impl Arg,
+    ) -> Self::Out<Vec<EntryDeletion>> {
+        self.run(Cmd::of(&facts::XDELEX).required(key).arg(references).arg("IDS").counted(ids))
+    }
+
+    /// Takes entries off the list of what is pending and deletes them, and says what became of each.
+    /// O(entries), since Redis 8.2. [XACKDEL](https://redis.io/docs/latest/commands/xackdel/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::{EntryReferences, StreamId};
+    ///
+    /// client.xackdel("jobs", "workers", EntryReferences::Acked, StreamId::new(1_700_000_000_000, 3))?;
+    /// # Ok(()) }
+    /// ```
+    fn xackdel(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        references: EntryReferences,
+        ids: impl Arg,
+    ) -> Self::Out<Vec<EntryDeletion>> {
+        let cmd = Cmd::of(&facts::XACKDEL).required(key).required(group).arg(references);
+        self.run(cmd.arg("IDS").counted(ids))
+    }
+
+    /// Gives pending entries back, so that any consumer may claim them at once, and gives how many were
+    /// pending. `retrycount`: how often they count as delivered, in place of what `mode` says. O(entries),
+    /// since Redis 8.8. [XNACK](https://redis.io/docs/latest/commands/xnack/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::{NackMode, StreamId};
+    ///
+    /// client.xnack("jobs", "workers", NackMode::Fail, StreamId::new(1_700_000_000_000, 3), None)?;
+    /// # Ok(()) }
+    /// ```
+    fn xnack(
+        self,
+        key: impl Arg,
+        group: impl Arg,
+        mode: NackMode,
+        ids: impl Arg,
+        retrycount: Option<u64>,
+    ) -> Self::Out<u64> {
+        let cmd = Cmd::of(&facts::XNACK).required(key).required(group).arg(mode);
+        self.run(cmd.arg("IDS").counted(ids).named("RETRYCOUNT", retrycount))
+    }
+
+    /// Sets how a stream remembers what producers have added by [`XaddOptions::idmp`], and forgets what it
+    /// remembers; an error where there is no stream. O(1), since Redis 8.6.
+    /// [XCFGSET](https://redis.io/docs/latest/commands/xcfgset/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::XcfgsetOptions;
+    ///
+    /// client.xcfgset("jobs", XcfgsetOptions::new().idmp_maxsize(1000))?;
+    /// # Ok(()) }
+    /// ```
+    fn xcfgset(self, key: impl Arg, options: XcfgsetOptions) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::XCFGSET).required(key).arg(options))
     }
 
     /// Deletes the oldest entries and gives how many they were.
@@ -212,10 +296,10 @@ pub trait StreamCommands: Run {
         self,
         key: impl Arg,
         group: impl Arg,
+        options: XpendingOptions,
         start: impl Arg,
         end: impl Arg,
         count: u64,
-        options: XpendingOptions,
     ) -> Self::Out<Vec<PendingEntry>> {
         let cmd = Cmd::of(&facts::XPENDING).required(key).required(group).arg(options.idle_words());
         self.run(cmd.required(start).required(end).arg(count).arg(options.consumer))

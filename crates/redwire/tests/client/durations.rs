@@ -129,9 +129,9 @@ fn read(client: &Client, wait: Duration) -> Result<()> {
     let options = redwire::commands::XreadOptions::new().block(wait);
     match client {
         Client::Tokio(client) => {
-            runtime().block_on(client.xread::<String, Value>("stream", "$", options)).map(drop)
+            runtime().block_on(client.xread::<String, Value>(options, "stream", "$")).map(drop)
         }
-        Client::Blocking(client) => client.xread::<String, Value>("stream", "$", options).map(drop),
+        Client::Blocking(client) => client.xread::<String, Value>(options, "stream", "$").map(drop),
     }
 }
 

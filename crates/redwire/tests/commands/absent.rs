@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use redwire::commands::{
-    CopyOptions, End, Expiry, GeoUnit, HsetexOptions, LposOptions, RestoreOptions, SetOptions, SortOptions,
-    StreamId, XaddOptions, XreadOptions, ZAddOptions, ZRange,
+    CopyOptions, DeleteIf, End, Expiry, GeoUnit, HsetexOptions, LposOptions, RestoreOptions, SetOptions,
+    SortOptions, StreamId, XaddOptions, XreadOptions, ZAddOptions, ZRange,
 };
 use redwire::prelude::*;
 use redwire::{Cmd, Error, ErrorKind, Outcome, Result, Run, Script, Value, cmd};
@@ -45,7 +45,7 @@ fn nothing_is_sent_where_a_pair_lacks_a_part() {
         refused(try_run!(c.xadd(&k, PAIRS)));
         refused(try_run!(c.xadd_with(&k, XaddOptions::new(), BTreeMap::from(PAIRS))));
         refused(try_run!(c.zadd_multiple(&k, [(Some(1.0), NONE), (None, Some("2"))])));
-        refused(try_run!(c.zadd_with(&k, [(None::<f64>, Some("1")), (None, Some("2"))], ZAddOptions::new())));
+        refused(try_run!(c.zadd_with(&k, ZAddOptions::new(), [(None::<f64>, Some("1")), (None, Some("2"))])));
         refused(try_run!(c.geoadd(&k, [(Some(1.0), Some(2.0), NONE)])));
         refused(try_run!(c.config_set([("maxmemory", NONE), ("maxmemory-policy", NONE)])));
         assert_eq!(run!(c.exists([&k, &key("l")])), 0);
@@ -92,13 +92,13 @@ fn nothing_is_sent_where_a_value_is_absent_before_others() {
         refused(try_run!(c.linsert_before(&l, NONE, "v")));
         refused(try_run!(c.lpos(&l, NONE, LposOptions::new().rank(1).maxlen(2))));
         refused(try_run!(c.lmove::<String>(&l, NONE, End::Left, End::Right)));
-        refused(try_run!(c.zadd(&l, NONE, 1.0)));
-        refused(try_run!(c.zincr_by(&l, NONE, 1.0)));
+        refused(try_run!(c.zadd(&l, 1.0, NONE)));
+        refused(try_run!(c.zincr_by(&l, 1.0, NONE)));
         refused(try_run!(c.zrangestore(NONE, &k, ZRange::by_rank(0, -1))));
         refused(try_run!(c.smove(&l, NONE, "m")));
         refused(try_run!(c.xrange::<Value>(&l, NONE, StreamId::MAX)));
-        refused(try_run!(c.xread::<String, Value>(NONE, ["0", "0"], XreadOptions::new())));
-        refused(try_run!(c.xread::<String, Value>([&k, &l], ["0"], XreadOptions::new())));
+        refused(try_run!(c.xread::<String, Value>(XreadOptions::new(), NONE, ["0", "0"])));
+        refused(try_run!(c.xread::<String, Value>(XreadOptions::new(), [&k, &l], ["0"])));
         assert_eq!(run!(c.get::<String>(&k)).as_deref(), Some("held"));
         assert_eq!(run!(c.exists(&l)), 0);
     });
@@ -128,6 +128,13 @@ fn nothing_is_sent_where_a_place_would_move() {
         refused(try_run!(c.invoke::<i64>(script.key(NONE).key(&k))));
         refused(try_run!(c.invoke::<i64>(script.key([Some(&k), None]))));
         refused(try_run!(c.invoke::<i64>(script.key(&k).arg([Some(1), None]))));
+        // Nor where it asks for how many there are.
+        refused(try_run!(c.zunion::<Vec<String>>([] as [&str; 0])));
+        refused(try_run!(c.sintercard(NONE)));
+        refused(try_run!(c.lmpop::<String, Vec<String>>(NONE, End::Left, 1)));
+        refused(try_run!(c.httl(&k, Vec::<String>::new())));
+        refused(try_run!(c.hgetdel::<Vec<Option<String>>>(&k, NONE)));
+        refused(try_run!(c.delex(NONE, DeleteIf::Equal("x"))));
         // What may be empty, may.
         assert_eq!(run!(c.eval::<i64>(count, NONE, NONE)), 0);
         assert_eq!(run!(c.eval::<i64>(count, [] as [&str; 0], Vec::<String>::new())), 0);

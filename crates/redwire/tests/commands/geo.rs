@@ -44,12 +44,12 @@ fn adding_has_conditions() {
         let sicily = key("sicily");
         let rome = (12.5, 41.9, "Rome");
         let moved = (PALERMO.0, PALERMO.1, "Rome");
-        assert_eq!(run!(c.geoadd_with(&sicily, rome, GeoAddOptions::new().xx())), 0);
+        assert_eq!(run!(c.geoadd_with(&sicily, GeoAddOptions::new().xx(), rome)), 0);
         assert_eq!(run!(c.geopos(&sicily, "Rome")), [None]);
-        assert_eq!(run!(c.geoadd_with(&sicily, rome, GeoAddOptions::new().nx())), 1);
-        assert_eq!(run!(c.geoadd_with(&sicily, moved, GeoAddOptions::new().nx().ch())), 0);
-        assert_eq!(run!(c.geoadd_with(&sicily, moved, GeoAddOptions::new().xx())), 0);
-        assert_eq!(run!(c.geoadd_with(&sicily, [rome, CATANIA], GeoAddOptions::new().ch())), 2);
+        assert_eq!(run!(c.geoadd_with(&sicily, GeoAddOptions::new().nx(), rome)), 1);
+        assert_eq!(run!(c.geoadd_with(&sicily, GeoAddOptions::new().nx().ch(), moved)), 0);
+        assert_eq!(run!(c.geoadd_with(&sicily, GeoAddOptions::new().xx(), moved)), 0);
+        assert_eq!(run!(c.geoadd_with(&sicily, GeoAddOptions::new().ch(), [rome, CATANIA])), 2);
     });
 }
 

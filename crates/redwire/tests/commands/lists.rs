@@ -63,9 +63,9 @@ fn elements_are_found() {
         assert_eq!(run!(c.lpos(&l, "a", LposOptions::new())), Some(0));
         assert_eq!(run!(c.lpos(&l, "a", LposOptions::new().rank(-1))), Some(4));
         assert_eq!(run!(c.lpos(&l, "c", LposOptions::new().maxlen(3))), None);
-        assert_eq!(run!(c.lpos_count(&l, "a", 0, LposOptions::new())), [0, 2, 4]);
-        assert_eq!(run!(c.lpos_count(&l, "a", 1, LposOptions::new().rank(2))), [2]);
-        assert!(run!(c.lpos_count(&l, "none", 0, LposOptions::new())).is_empty());
+        assert_eq!(run!(c.lpos_count(&l, "a", LposOptions::new(), 0)), [0, 2, 4]);
+        assert_eq!(run!(c.lpos_count(&l, "a", LposOptions::new().rank(2), 1)), [2]);
+        assert!(run!(c.lpos_count(&l, "none", LposOptions::new(), 0)).is_empty());
     });
 }
 

@@ -21,17 +21,17 @@ fn scored<const N: usize>(pairs: [(&str, f64); N]) -> Scored {
 fn members_have_scores() {
     each_client!(|c, key| {
         let z = key("z");
-        assert_eq!(run!(c.zadd(&z, "a", 1.0)), 1);
+        assert_eq!(run!(c.zadd(&z, 1.0, "a")), 1);
         assert_eq!(run!(c.zadd_multiple(&z, ABC)), 2);
         assert_eq!(run!(c.zcard(&z)), 3);
         assert_eq!(run!(c.zscore(&z, "c")), Some(3.5));
         assert_eq!(run!(c.zscore(&z, "x")), None);
         assert_eq!(run!(c.zmscore(&z, ["a", "x"])), [Some(1.0), None]);
-        assert_eq!(run!(c.zincr_by(&z, "a", 0.25)), 1.25);
-        assert_eq!(run!(c.zincr_by(&z, "new", -2.0)), -2.0);
+        assert_eq!(run!(c.zincr_by(&z, 0.25, "a")), 1.25);
+        assert_eq!(run!(c.zincr_by(&z, -2.0, "new")), -2.0);
         assert_eq!(run!(c.zrem(&z, ["new", "x"])), 1);
-        run!(c.zadd(&z, "inf", f64::INFINITY));
-        run!(c.zadd(&z, "tiny", 5e-324));
+        run!(c.zadd(&z, f64::INFINITY, "inf"));
+        run!(c.zadd(&z, 5e-324, "tiny"));
         assert_eq!(run!(c.zmscore(&z, ["inf", "tiny"])), [Some(f64::INFINITY), Some(5e-324)]);
     });
 }
@@ -41,18 +41,18 @@ fn adding_has_conditions() {
     each_client!(|c, key| {
         let (z, options) = (key("z"), ZAddOptions::new);
         run!(c.zadd_multiple(&z, ABC));
-        assert_eq!(run!(c.zadd_with(&z, [(9.0, "a"), (9.0, "d")], options().nx())), 1);
-        assert_eq!(run!(c.zadd_with(&z, [(8.0, "a"), (8.0, "x")], options().nx().xx().ch())), 1);
-        assert_eq!(run!(c.zadd_with(&z, [(9.0, "a"), (1.0, "b"), (4.0, "c")], options().gt().ch())), 2);
-        assert_eq!(run!(c.zadd_with(&z, [(9.0, "a"), (1.0, "b"), (5.0, "c")], options().lt())), 0);
+        assert_eq!(run!(c.zadd_with(&z, options().nx(), [(9.0, "a"), (9.0, "d")])), 1);
+        assert_eq!(run!(c.zadd_with(&z, options().nx().xx().ch(), [(8.0, "a"), (8.0, "x")])), 1);
+        assert_eq!(run!(c.zadd_with(&z, options().gt().ch(), [(9.0, "a"), (1.0, "b"), (4.0, "c")])), 2);
+        assert_eq!(run!(c.zadd_with(&z, options().lt(), [(9.0, "a"), (1.0, "b"), (5.0, "c")])), 0);
         assert_eq!(
             run!(c.zmscore(&z, ["a", "b", "c", "d", "x"])),
             [Some(9.0), Some(1.0), Some(4.0), Some(9.0), None]
         );
-        assert_eq!(run!(c.zadd_incr(&z, "a", 1.5, options())), Some(10.5));
-        assert_eq!(run!(c.zadd_incr(&z, "a", 1.0, options().nx())), None);
-        assert_eq!(run!(c.zadd_incr(&z, "a", 1.0, options().lt())), None);
-        assert_eq!(run!(c.zadd_incr(&z, "x", 1.0, options().xx())), None);
+        assert_eq!(run!(c.zadd_incr(&z, options(), 1.5, "a")), Some(10.5));
+        assert_eq!(run!(c.zadd_incr(&z, options().nx(), 1.0, "a")), None);
+        assert_eq!(run!(c.zadd_incr(&z, options().lt(), 1.0, "a")), None);
+        assert_eq!(run!(c.zadd_incr(&z, options().xx(), 1.0, "x")), None);
     });
 }
 

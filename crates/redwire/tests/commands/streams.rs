@@ -99,16 +99,16 @@ fn streams_are_read_after_an_id() {
         run!(c.xadd_with(&b, XaddOptions::new().id(id(2)), ("n", 2)));
         run!(c.xadd_with(&b, XaddOptions::new().id(id(3)), ("n", 3)));
         let read =
-            run!(c.xread::<String, Fields>([&a, &b], [StreamId::MIN, id(2)], XreadOptions::new())).unwrap();
+            run!(c.xread::<String, Fields>(XreadOptions::new(), [&a, &b], [StreamId::MIN, id(2)])).unwrap();
         let names: Vec<_> = read.iter().map(|(name, entries)| (name.as_str(), ids(entries))).collect();
         assert_eq!(names, [(a.as_str(), vec![1]), (b.as_str(), vec![3])]);
-        let read = run!(c.xread::<String, Fields>(&b, 0, XreadOptions::new().count(1))).unwrap();
+        let read = run!(c.xread::<String, Fields>(XreadOptions::new().count(1), &b, 0)).unwrap();
         assert_eq!(ids(&read[0].1), [2]);
-        assert_eq!(run!(c.xread::<String, Fields>(&b, id(3), XreadOptions::new())), None);
+        assert_eq!(run!(c.xread::<String, Fields>(XreadOptions::new(), &b, id(3))), None);
         let wait = XreadOptions::new().block(Duration::from_millis(20));
-        assert_eq!(run!(c.xread::<String, Fields>([&a, &b], [StreamId::LATEST; 2], wait)), None);
+        assert_eq!(run!(c.xread::<String, Fields>(wait, [&a, &b], [StreamId::LATEST; 2])), None);
         let forever = XreadOptions::new().block(Duration::ZERO).count(9);
-        let read = run!(c.xread::<String, Fields>(&a, 0, forever)).unwrap();
+        let read = run!(c.xread::<String, Fields>(forever, &a, 0)).unwrap();
         assert_eq!(ids(&read[0].1), [1]);
     });
 }
@@ -126,25 +126,25 @@ fn consumers_share_a_group() {
             run!(c.xadd_with(&s, XaddOptions::new().id(id(n)), ("n", n)));
         }
         let two = XreadgroupOptions::new().count(2);
-        let read = run!(c.xreadgroup::<String, Fields>("g", "x", &s, StreamId::UNDELIVERED, two)).unwrap();
+        let read = run!(c.xreadgroup::<String, Fields>("g", "x", two, &s, StreamId::UNDELIVERED)).unwrap();
         assert_eq!((read[0].0.as_str(), ids(&read[0].1)), (s.as_str(), vec![1, 2]));
         let one = XreadgroupOptions::new().count(1).block(MINUTE);
-        let read = run!(c.xreadgroup::<String, Fields>("g", "y", &s, ">", one)).unwrap();
+        let read = run!(c.xreadgroup::<String, Fields>("g", "y", one, &s, ">")).unwrap();
         assert_eq!(ids(&read[0].1), [3]);
         let gone = XreadgroupOptions::new().noack();
-        let read = run!(c.xreadgroup::<String, Fields>("g", "y", &s, ">", gone)).unwrap();
+        let read = run!(c.xreadgroup::<String, Fields>("g", "y", gone, &s, ">")).unwrap();
         assert_eq!(ids(&read[0].1), [4]);
-        assert_eq!(run!(c.xreadgroup::<String, Fields>("g", "y", &s, ">", two)), None);
+        assert_eq!(run!(c.xreadgroup::<String, Fields>("g", "y", two, &s, ">")), None);
         let brief = XreadgroupOptions::new().block(Duration::from_millis(20));
-        assert_eq!(run!(c.xreadgroup::<String, Fields>("g", "y", &s, ">", brief)), None);
+        assert_eq!(run!(c.xreadgroup::<String, Fields>("g", "y", brief, &s, ">")), None);
         // What is pending for x, and stays so when it is deleted.
         run!(c.xdel(&s, id(2)));
         let all = XreadgroupOptions::new();
-        let read = run!(c.xreadgroup::<String, Option<Fields>>("g", "x", &s, 0, all)).unwrap();
+        let read = run!(c.xreadgroup::<String, Option<Fields>>("g", "x", all, &s, 0)).unwrap();
         assert_eq!(read[0].1[0].fields.as_ref().unwrap()["n"], "1");
         assert_eq!((read[0].1[1].id, &read[0].1[1].fields), (id(2), &None));
         assert_eq!(run!(c.xack(&s, "g", [id(1), id(2), id(4)])), 2);
-        let read = run!(c.xreadgroup::<String, Fields>("g", "x", &s, 0, all)).unwrap();
+        let read = run!(c.xreadgroup::<String, Fields>("g", "x", all, &s, 0)).unwrap();
         assert!(read[0].1.is_empty());
     });
 }
@@ -158,7 +158,7 @@ fn groups_and_consumers_come_and_go() {
         assert!(run!(c.xgroup_createconsumer(&s, "g", "x")));
         assert!(!run!(c.xgroup_createconsumer(&s, "g", "x")));
         run!(c.xgroup_setid(&s, "g", StreamId::MIN, None));
-        run!(c.xreadgroup::<String, Fields>("g", "x", &s, ">", XreadgroupOptions::new()));
+        run!(c.xreadgroup::<String, Fields>("g", "x", XreadgroupOptions::new(), &s, ">"));
         assert_eq!(run!(c.xgroup_delconsumer(&s, "g", "x")), 1);
         assert_eq!(run!(c.xgroup_delconsumer(&s, "g", "x")), 0);
         if since(7, 0) {
@@ -189,19 +189,19 @@ fn what_is_pending_is_told() {
             run!(c.xadd_with(&s, XaddOptions::new().id(id(n)), ("n", n)));
         }
         let two = XreadgroupOptions::new().count(2);
-        run!(c.xreadgroup::<String, Fields>("g", "x", &s, ">", two));
-        run!(c.xreadgroup::<String, Fields>("g", "y", &s, ">", two));
+        run!(c.xreadgroup::<String, Fields>("g", "x", two, &s, ">"));
+        run!(c.xreadgroup::<String, Fields>("g", "y", two, &s, ">"));
         let summary = run!(c.xpending(&s, "g"));
         assert_eq!((summary.count, summary.first, summary.last), (3, Some(id(1)), Some(id(3))));
         assert_eq!(summary.consumers, [("x".to_owned(), 2), ("y".to_owned(), 1)]);
-        let all = run!(c.xpending_range(&s, "g", "-", "+", 9, XpendingOptions::new()));
+        let all = run!(c.xpending_range(&s, "g", XpendingOptions::new(), "-", "+", 9));
         assert_eq!(all.iter().map(|entry| entry.id.ms).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!((all[2].consumer.as_str(), all[2].deliveries), ("y", 1));
         assert!(all[0].idle < MINUTE);
         let of_y = XpendingOptions::new().consumer("y");
-        assert_eq!(run!(c.xpending_range(&s, "g", "-", "+", 9, of_y)).len(), 1);
+        assert_eq!(run!(c.xpending_range(&s, "g", of_y, "-", "+", 9)).len(), 1);
         let old = XpendingOptions::new().idle(MINUTE).consumer("x");
-        assert!(run!(c.xpending_range(&s, "g", "-", "+", 9, old)).is_empty());
+        assert!(run!(c.xpending_range(&s, "g", old, "-", "+", 9)).is_empty());
     });
 }
 
@@ -213,14 +213,14 @@ fn entries_are_claimed_from_others() {
         for n in 1..=4 {
             run!(c.xadd_with(&s, XaddOptions::new().id(id(n)), ("n", n)));
         }
-        run!(c.xreadgroup::<String, Fields>("g", "x", &s, ">", XreadgroupOptions::new()));
+        run!(c.xreadgroup::<String, Fields>("g", "x", XreadgroupOptions::new(), &s, ">"));
         let (zero, plain) = (Duration::ZERO, XclaimOptions::new());
         assert!(run!(c.xclaim::<Fields>(&s, "g", "y", MINUTE, id(1), plain)).is_empty());
         let long_ago = plain.time(SystemTime::now() - 10 * MINUTE).retrycount(5);
         let claimed = run!(c.xclaim::<Fields>(&s, "g", "y", zero, [id(1), id(2)], long_ago));
         assert_eq!(ids(&claimed), [1, 2]);
         assert_eq!(claimed.into_iter().next().unwrap().fields["n"], "1");
-        let pending = run!(c.xpending_range(&s, "g", "-", "+", 9, XpendingOptions::new().consumer("y")));
+        let pending = run!(c.xpending_range(&s, "g", XpendingOptions::new().consumer("y"), "-", "+", 9));
         assert!(pending[0].deliveries == 5 && pending[0].idle > 9 * MINUTE, "{pending:?}");
         let aged = plain.idle(10 * MINUTE).lastid(id(4));
         assert_eq!(run!(c.xclaim_justid(&s, "g", "y", zero, id(3), aged)), [id(3)]);
@@ -249,7 +249,7 @@ fn streams_groups_and_consumers_are_described() {
         }
         run!(c.xgroup_create(&s, "g", 0, XgroupOptions::new()));
         let two = XreadgroupOptions::new().count(2);
-        run!(c.xreadgroup::<String, Fields>("g", "x", &s, ">", two));
+        run!(c.xreadgroup::<String, Fields>("g", "x", two, &s, ">"));
         let info = run!(c.xinfo_stream::<Fields>(&s));
         assert_eq!((info.length, info.groups, info.last_generated_id), (3, 1, id(3)));
         assert_eq!(info.first_entry.unwrap().fields["n"], "1");
@@ -299,11 +299,11 @@ fn an_entry_that_cannot_be_read_does_not_fail_the_others() {
         for n in 1..=3 {
             run!(c.xadd_with(&s, XaddOptions::new().id(of(n)), [("n", n)]));
         }
-        run!(c.xreadgroup::<String, Fields>("g", "me", &s, StreamId::UNDELIVERED, XreadgroupOptions::new()));
+        run!(c.xreadgroup::<String, Fields>("g", "me", XreadgroupOptions::new(), &s, StreamId::UNDELIVERED));
         run!(c.xdel(&s, of(2)));
         macro_rules! pending {
             ($fields:ty) => {
-                run!(c.xreadgroup::<String, $fields>("g", "me", &s, StreamId::MIN, XreadgroupOptions::new()))
+                run!(c.xreadgroup::<String, $fields>("g", "me", XreadgroupOptions::new(), &s, StreamId::MIN))
                     .unwrap()
                     .remove(0)
                     .1
@@ -328,7 +328,7 @@ fn an_entry_that_cannot_be_read_does_not_fail_the_others() {
         }
         // What is there and cannot be read is told, in its place if asked for so.
         run!(c.xadd_with(&s, XaddOptions::new().id(of(4)), [("n", "none")]));
-        run!(c.xreadgroup::<String, Fields>("g", "me", &s, StreamId::UNDELIVERED, XreadgroupOptions::new()));
+        run!(c.xreadgroup::<String, Fields>("g", "me", XreadgroupOptions::new(), &s, StreamId::UNDELIVERED));
         let each = pending!(redwire::Result<[(String, u64); 1]>);
         let told: Vec<_> =
             each.iter().map(|entry| entry.fields.as_ref().map_err(redwire::Error::kind).is_ok()).collect();
@@ -336,9 +336,9 @@ fn an_entry_that_cannot_be_read_does_not_fail_the_others() {
         let read = c.xreadgroup::<String, [(String, u64); 1]>(
             "g",
             "me",
+            XreadgroupOptions::new(),
             &s,
             StreamId::MIN,
-            XreadgroupOptions::new(),
         );
         assert_eq!(try_run!(read).unwrap_err().kind(), redwire::ErrorKind::Decode);
     });

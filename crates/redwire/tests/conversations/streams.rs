@@ -91,7 +91,7 @@ fn work(client: &Client, name: &str, done: &Mutex<BTreeSet<u64>>) -> Result<()> 
     let left = client.xautoclaim::<Fields>("jobs", "workers", name, PATIENCE, StreamId::MIN, 10)?;
     finish(client, left.entries, done)?;
     let options = XreadgroupOptions::new().count(5).block(Duration::from_millis(20));
-    let new = client.xreadgroup::<String, Fields>("workers", name, "jobs", StreamId::UNDELIVERED, options)?;
+    let new = client.xreadgroup::<String, Fields>("workers", name, options, "jobs", StreamId::UNDELIVERED)?;
     for (_, entries) in new.unwrap_or_default() {
         finish(client, entries, done)?;
     }
@@ -109,11 +109,11 @@ fn finish(client: On<'_>, entries: Vec<Entry<Fields>>, done: &Mutex<BTreeSet<u64
 }
 
 fn read(client: &Client, wait: Duration) -> Result<Option<StreamsRead<String, Fields>>> {
-    On(client).xread("log", StreamId::LATEST, XreadOptions::new().block(wait))
+    On(client).xread(XreadOptions::new().block(wait), "log", StreamId::LATEST)
 }
 
 fn read_group(client: &Client, wait: Duration) -> Result<Option<StreamsRead<String, Fields>>> {
-    On(client).xreadgroup("g", "c", "log", StreamId::UNDELIVERED, XreadgroupOptions::new().block(wait))
+    On(client).xreadgroup("g", "c", XreadgroupOptions::new().block(wait), "log", StreamId::UNDELIVERED)
 }
 
 /// A server with a group, and a client that waits for 200 ms at most, besides what the server is asked to
@@ -219,7 +219,7 @@ fn a_read_that_is_dropped_leaves_no_ghost() {
         let reader = reader.clone();
         let waits = runtime().spawn(async move {
             let forever = XreadgroupOptions::new().block(Duration::ZERO);
-            reader.xreadgroup::<String, Fields>("g", "c", "log", StreamId::UNDELIVERED, forever).await
+            reader.xreadgroup::<String, Fields>("g", "c", forever, "log", StreamId::UNDELIVERED).await
         });
         eventually("it waits", LIMIT, || blocked(&server) == 1);
         waits.abort();

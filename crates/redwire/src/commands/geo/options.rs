@@ -36,7 +36,7 @@ impl Arg for GeoUnit {
 /// use redwire::prelude::*;
 ///
 /// # fn example(client: &redwire::blocking::Client) -> redwire::Result<()> {
-/// let moved = client.geoadd_with("cabs", [(13.4, 52.5, "cab 7")], GeoAddOptions::new().xx().ch())?;
+/// let moved = client.geoadd_with("cabs", GeoAddOptions::new().xx().ch(), [(13.4, 52.5, "cab 7")])?;
 /// # Ok(())
 /// # }
 /// ```

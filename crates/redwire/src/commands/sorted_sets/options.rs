@@ -222,7 +222,7 @@ impl Arg for ZRange {
 /// # fn example(client: &redwire::blocking::Client) -> redwire::Result<()> {
 /// // Keep each player's record: a score only ever rises. How many are new or have a new record?
 /// let scores = [(250.0, "ann"), (300.0, "bob")];
-/// let changed = client.zadd_with("board", scores, ZAddOptions::new().gt().ch())?;
+/// let changed = client.zadd_with("board", ZAddOptions::new().gt().ch(), scores)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -335,6 +335,13 @@ impl ZCombineOptions {
     #[must_use]
     pub fn aggregate_sum(mut self) -> Self {
         self.aggregate = Some("SUM");
+        self
+    }
+
+    /// In how many of the sets a member is, each set counting as its weight (Redis 8.8).
+    #[must_use]
+    pub fn aggregate_count(mut self) -> Self {
+        self.aggregate = Some("COUNT");
         self
     }
 

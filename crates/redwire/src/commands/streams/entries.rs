@@ -22,6 +22,33 @@ pub struct Entry<T> {
     /// Fields that are there and are no `T` fail the reply as a whole, with those of the other entries. Where
     /// entries may come from others, read them as a `Result`: that has the error of each in its place.
     pub fields: T,
+    /// How long it was pending when it was claimed by
+    /// [`XreadgroupOptions::claim`](super::XreadgroupOptions::claim); `None` where that was not asked for.
+    pub idle: Option<Duration>,
+    /// How often it was delivered before it was claimed so.
+    pub deliveries: Option<u64>,
+}
+
+/// What became of an entry that was to be deleted (Redis 8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryDeletion {
+    /// There is no such entry, or no such stream.
+    Missing,
+    /// It is deleted.
+    Deleted,
+    /// It stays, since groups refer to it.
+    Referenced,
+}
+
+impl Reply for EntryDeletion {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(match i64::decode(reader)? {
+            1 => Self::Deleted,
+            2 => Self::Referenced,
+            _ => Self::Missing,
+        })
+    }
 }
 
 impl<T: Reply> Reply for Entry<T> {
@@ -47,7 +74,14 @@ impl<T: Reply> Entry<T> {
         items.take(1, reader)?;
         let deleted = reader.is_null()?;
         let fields = if deleted { absent(reader) } else { Ok(T::decode(reader)?) };
-        let entry = fields.map(|fields| Self { id, fields });
+        let (mut idle, mut deliveries) = (None, None);
+        if items.more(reader)? {
+            idle = u64::decode_item(reader, &mut items).ok().map(Duration::from_millis);
+        }
+        if items.more(reader)? {
+            deliveries = u64::decode_item(reader, &mut items).ok();
+        }
+        let entry = fields.map(|fields| Self { id, fields, idle, deliveries });
         skip_rest(reader, &mut items)?;
         Ok((deleted, entry))
     }

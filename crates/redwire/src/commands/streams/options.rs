@@ -7,6 +7,88 @@ use redwire_core::{Arg, Args};
 use super::StreamId;
 use crate::commands::keys::time::{timeout_millis, unix_millis, wait_millis};
 
+/// What becomes of an entry that groups still refer to, because it is pending or was not read yet, when it is
+/// deleted (Redis 8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryReferences {
+    /// It is deleted, and stays pending, as with `xdel`.
+    Keep,
+    /// It is deleted, and pending no longer.
+    Delete,
+    /// It stays, unless all groups have read and acknowledged it.
+    Acked,
+}
+
+impl Arg for EntryReferences {
+    fn write(&self, args: &mut Args) {
+        args.bulk(match self {
+            Self::Keep => b"KEEPREF",
+            Self::Delete => b"DELREF",
+            Self::Acked => b"ACKED",
+        });
+    }
+}
+
+/// What a consumer that gives entries back says of them (Redis 8.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NackMode {
+    /// Nothing is wrong with them: this delivery does not count.
+    Silent,
+    /// This consumer could not work on them: the delivery counts.
+    Fail,
+    /// No consumer can: they count as delivered as often as can be counted.
+    Fatal,
+}
+
+impl Arg for NackMode {
+    fn write(&self, args: &mut Args) {
+        args.bulk(match self {
+            Self::Silent => b"SILENT",
+            Self::Fail => b"FAIL",
+            Self::Fatal => b"FATAL",
+        });
+    }
+}
+
+/// How a stream remembers what producers have added, so that adding it again adds nothing (Redis 8.6).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct XcfgsetOptions {
+    duration: Option<Duration>,
+    maxsize: Option<u64>,
+}
+
+impl XcfgsetOptions {
+    /// As it is: with no more, servers refuse it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For so long, in whole seconds, rounded up: 1 second to a day, at first 100 seconds.
+    #[must_use]
+    pub fn idmp_duration(mut self, duration: Duration) -> Self {
+        self.duration = Some(duration);
+        self
+    }
+
+    /// So many of each producer: 1 to 10 000, at first 100.
+    #[must_use]
+    pub fn idmp_maxsize(mut self, count: u64) -> Self {
+        self.maxsize = Some(count);
+        self
+    }
+}
+
+impl Arg for XcfgsetOptions {
+    fn write(&self, args: &mut Args) {
+        let seconds = self.duration.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
+        seconds.write_named("IDMP-DURATION", args);
+        self.maxsize.write_named("IDMP-MAXSIZE", args);
+    }
+}
+
 /// How much of a stream is kept.
 ///
 /// ```
@@ -20,13 +102,14 @@ use crate::commands::keys::time::{timeout_millis, unix_millis, wait_millis};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Trim {
-    keep: RefPolicy,
+    keep: Kept,
     approximate: bool,
     limit: Option<u64>,
+    references: Option<EntryReferences>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum RefPolicy {
+enum Kept {
     Newest(u64),
     From(StreamId),
 }
@@ -35,13 +118,25 @@ impl Trim {
     /// The newest `count` entries stay.
     #[must_use]
     pub fn maxlen(count: u64) -> Self {
-        Self { keep: RefPolicy::Newest(count), approximate: false, limit: None }
+        Self::new(Kept::Newest(count))
     }
 
     /// Entries from `id` on stay.
     #[must_use]
     pub fn minid(id: StreamId) -> Self {
-        Self { keep: RefPolicy::From(id), approximate: false, limit: None }
+        Self::new(Kept::From(id))
+    }
+
+    fn new(keep: Kept) -> Self {
+        Self { keep, approximate: false, limit: None, references: None }
+    }
+
+    /// What becomes of entries that groups still refer to; otherwise they are deleted, and stay pending
+    /// (Redis 8.2).
+    #[must_use]
+    pub fn references(mut self, references: EntryReferences) -> Self {
+        self.references = Some(references);
+        self
     }
 
     /// Some more may stay, which is cheaper for the server (`~`).
@@ -65,19 +160,29 @@ impl Arg for Trim {
     fn write(&self, args: &mut Args) {
         let mark = if self.approximate { "~" } else { "=" };
         match self.keep {
-            RefPolicy::Newest(count) => ("MAXLEN", mark, count).write(args),
-            RefPolicy::From(id) => ("MINID", mark, id).write(args),
+            Kept::Newest(count) => ("MAXLEN", mark, count).write(args),
+            Kept::From(id) => ("MINID", mark, id).write(args),
         }
         self.limit.write_named("LIMIT", args);
+        args.optional(self.references);
     }
 }
 
 /// How an entry is added.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct XaddOptions {
     nomkstream: bool,
+    once: Option<AddedOnce>,
     trim: Option<Trim>,
     id: Option<StreamId>,
+}
+
+/// By which name an entry is known, so that it is added once.
+#[derive(Clone, Debug)]
+struct AddedOnce {
+    producer: Vec<u8>,
+    /// `None`: the entry's own data are its name.
+    id: Option<Vec<u8>>,
 }
 
 impl XaddOptions {
@@ -91,6 +196,22 @@ impl XaddOptions {
     #[must_use]
     pub fn nomkstream(mut self) -> Self {
         self.nomkstream = true;
+        self
+    }
+
+    /// Only if `producer` has not added an entry of this ID of its own yet; if it has, the reply is the ID
+    /// that was given then. A caller in doubt may try again, as long as the stream remembers: see
+    /// [`XcfgsetOptions`] (Redis 8.6).
+    #[must_use]
+    pub fn idmp(mut self, producer: impl AsRef<[u8]>, id: impl AsRef<[u8]>) -> Self {
+        self.once = Some(AddedOnce { producer: producer.as_ref().to_vec(), id: Some(id.as_ref().to_vec()) });
+        self
+    }
+
+    /// As [`idmp`](Self::idmp), with the fields and values themselves for the ID (Redis 8.6).
+    #[must_use]
+    pub fn idmp_auto(mut self, producer: impl AsRef<[u8]>) -> Self {
+        self.once = Some(AddedOnce { producer: producer.as_ref().to_vec(), id: None });
         self
     }
 
@@ -114,6 +235,11 @@ impl Arg for XaddOptions {
     /// The words before the fields.
     fn write(&self, args: &mut Args) {
         args.flag(self.nomkstream, "NOMKSTREAM");
+        match &self.once {
+            Some(AddedOnce { producer, id: Some(id) }) => ("IDMP", producer, id).write(args),
+            Some(AddedOnce { producer, id: None }) => producer.write_named("IDMPAUTO", args),
+            None => {}
+        }
         args.optional(self.trim);
         match self.id {
             Some(id) => id.write(args),
@@ -163,6 +289,7 @@ impl Arg for XreadOptions {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct XreadgroupOptions {
     read: XreadOptions,
+    claim: Option<Duration>,
     noack: bool,
 }
 
@@ -188,6 +315,16 @@ impl XreadgroupOptions {
         self
     }
 
+    /// With [`StreamId::UNDELIVERED`], takes entries first that were delivered to any consumer so long ago
+    /// and are pending since, those that wait longest first: what `xautoclaim` does by itself. How long each
+    /// waited, and how often it was delivered, stands in [`Entry::idle`](super::Entry::idle) and
+    /// [`Entry::deliveries`](super::Entry::deliveries) (Redis 8.4).
+    #[must_use]
+    pub fn claim(mut self, min_idle: Duration) -> Self {
+        self.claim = Some(min_idle);
+        self
+    }
+
     /// What is delivered counts as acknowledged: entries whose reply is lost are lost.
     #[must_use]
     pub fn noack(mut self) -> Self {
@@ -199,6 +336,7 @@ impl XreadgroupOptions {
 impl Arg for XreadgroupOptions {
     fn write(&self, args: &mut Args) {
         self.read.write(args);
+        self.claim.map(timeout_millis).write_named("CLAIM", args);
         args.flag(self.noack, "NOACK");
     }
 }
