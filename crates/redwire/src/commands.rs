@@ -16,6 +16,7 @@
 //! ```
 
 mod bloom;
+mod cluster;
 mod connection;
 mod count_min_sketch;
 mod cuckoo;
@@ -42,6 +43,7 @@ mod vector_sets;
 
 // Each family's trait, and the options of its commands.
 pub use bloom::*;
+pub use cluster::*;
 pub use connection::*;
 pub use count_min_sketch::*;
 pub use cuckoo::*;

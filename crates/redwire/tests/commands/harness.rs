@@ -1,9 +1,10 @@
 //! What the tests of the commands share: [`each_client!`](crate::each_client) runs a body, written once, on
 //! the blocking and on the async client, each with RESP3 and RESP2. Nothing here checks anything.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use redwire_testkit::{Server, shared};
+use redwire_testkit::{FakeServer, Node, Server, shared};
 
 /// Runs a body on four clients: `each_client!(|c, key| { run!(c.set(key("a"), 1)); })`.
 ///
@@ -45,9 +46,38 @@ macro_rules! each_client {
     };
 }
 
-/// The address of `server`, for this protocol.
-pub(crate) fn url(server: &Server, protocol: u8) -> String {
-    format!("{}?protocol={protocol}", server.url())
+/// What a client of a test connects to.
+pub(crate) trait Site {
+    fn site(&self) -> String;
+}
+
+impl Site for Server {
+    fn site(&self) -> String {
+        self.url()
+    }
+}
+
+impl Site for FakeServer {
+    fn site(&self) -> String {
+        self.url()
+    }
+}
+
+impl Site for Arc<Node> {
+    fn site(&self) -> String {
+        format!("redis://{}", self.address())
+    }
+}
+
+impl<T: Site> Site for &T {
+    fn site(&self) -> String {
+        (**self).site()
+    }
+}
+
+/// The address of `site`, for this protocol.
+pub(crate) fn url(site: &impl Site, protocol: u8) -> String {
+    format!("{}?protocol={protocol}", site.site())
 }
 
 /// Makes key names with a prefix of its own.

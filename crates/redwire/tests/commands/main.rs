@@ -1,6 +1,7 @@
 //! The typed commands against a real server: one file per family, each test on four clients.
 
 mod absent;
+mod cluster;
 mod connection;
 mod geo;
 mod harness;
