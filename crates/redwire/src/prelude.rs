@@ -5,6 +5,7 @@ pub use crate::commands::ClusterCommands;
 pub use crate::commands::ConnectionCommands;
 pub use crate::commands::CountMinSketchCommands;
 pub use crate::commands::CuckooCommands;
+pub use crate::commands::DiagnosticCommands;
 pub use crate::commands::GeoCommands;
 pub use crate::commands::HashCommands;
 pub use crate::commands::HyperLogLogCommands;

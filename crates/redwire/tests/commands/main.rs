@@ -3,6 +3,7 @@
 mod absent;
 mod cluster;
 mod connection;
+mod diagnostics;
 mod geo;
 mod harness;
 mod hashes;
