@@ -11,7 +11,7 @@ use super::keys::time::millis;
 
 mod clients;
 
-pub use clients::{ClientFilter, ClientInfo, ClientKind, ClientList};
+pub use clients::{ClientFilter, ClientInfo, ClientKind, ClientList, TrackingInfo};
 
 /// Connections and clients.
 pub trait ConnectionCommands: Run {
@@ -41,6 +41,34 @@ pub trait ConnectionCommands: Run {
     /// LIST](https://redis.io/docs/latest/commands/client-list/)
     fn client_list(self, filter: ClientFilter) -> Self::Out<ClientList> {
         self.run(Cmd::of(&facts::CLIENT_LIST).arg(filter))
+    }
+
+    /// What the connection that asks has said about client-side caching: a client of this library keeps its
+    /// own on connections apart. O(1), since Redis 6.2.
+    /// [CLIENT TRACKINGINFO](https://redis.io/docs/latest/commands/client-trackinginfo/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// let info = client.client_trackinginfo()?;
+    /// assert_eq!(info.flags, ["off"]);
+    /// # Ok(()) }
+    /// ```
+    fn client_trackinginfo(self) -> Self::Out<TrackingInfo> {
+        self.run(Cmd::of(&facts::CLIENT_TRACKINGINFO))
+    }
+
+    /// To which connection the server tells of keys that changed: 0 for this one itself, -1 for none. O(1),
+    /// since Redis 6.0. [CLIENT GETREDIR](https://redis.io/docs/latest/commands/client-getredir/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// assert_eq!(client.client_getredir()?, -1);
+    /// # Ok(()) }
+    /// ```
+    fn client_getredir(self) -> Self::Out<i64> {
+        self.run(Cmd::of(&facts::CLIENT_GETREDIR))
     }
 
     /// The name of the connection that asks, if it has one.

@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime};
 use redwire_core::{Arg, Cmd, Reply, Run, facts};
 
 mod expiring;
+mod migrate;
 mod options;
 pub(crate) mod time;
 
 pub use expiring::{ExpireCondition, ExpireTime, Ttl};
+pub use migrate::{MigrateOptions, Migrated};
 pub use options::{CopyOptions, RestoreOptions, SortOptions};
 
 use time::{millis, unix_millis};
@@ -132,6 +134,38 @@ pub trait KeyCommands: Run {
         self.run(
             Cmd::of(&facts::RESTORE).required(key).arg(options.lifetime()).required(payload).arg(options),
         )
+    }
+
+    /// Moves keys to another server, and says whether there was any; after an error some may be moved. The
+    /// server does nothing else meanwhile: up to `timeout` without progress, zero for a second. O(size of the
+    /// keys), since Redis 2.6, several keys since Redis 3.0.
+    /// [MIGRATE](https://redis.io/docs/latest/commands/migrate/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use redwire::commands::{MigrateOptions, Migrated};
+    ///
+    /// let (db, timeout) = (0, Duration::from_secs(5));
+    /// let options = MigrateOptions::new().replace();
+    /// let moved = client.migrate("10.0.0.2", 6379, ["a", "b"], db, timeout, options)?;
+    /// assert_eq!(moved, Migrated::Moved);
+    /// # Ok(()) }
+    /// ```
+    fn migrate(
+        self,
+        host: &str,
+        port: u16,
+        keys: impl Arg,
+        db: u32,
+        timeout: Duration,
+        options: MigrateOptions,
+    ) -> Self::Out<Migrated> {
+        let cmd = Cmd::of(&facts::MIGRATE).arg(host).arg(port).arg("").arg(db);
+        let cmd = cmd.arg(time::timeout_millis(timeout)).arg(options).arg("KEYS");
+        self.run(cmd.required(keys))
     }
 
     /// How a value is stored, such as `listpack`. [OBJECT

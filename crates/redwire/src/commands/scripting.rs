@@ -68,6 +68,20 @@ pub trait ScriptingCommands: Run {
         self.run(Cmd::of(&facts::SCRIPT_EXISTS).places(shas))
     }
 
+    /// The source of the script of this SHA-1; an error where the server does not have it (`NOSCRIPT`). O(1),
+    /// since Valkey 8.0. [SCRIPT SHOW](https://valkey.io/commands/script-show/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// let sha = client.script_load("return 1")?;
+    /// assert_eq!(client.script_show(sha)?, "return 1");
+    /// # Ok(()) }
+    /// ```
+    fn script_show(self, sha: impl Arg) -> Self::Out<String> {
+        self.run(Cmd::of(&facts::SCRIPT_SHOW).required(sha))
+    }
+
     /// Makes the server forget all scripts. [SCRIPT
     /// FLUSH](https://redis.io/docs/latest/commands/script-flush/)
     fn script_flush(self, mode: FlushMode) -> Self::Out<()> {

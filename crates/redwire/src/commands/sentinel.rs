@@ -83,6 +83,36 @@ pub trait SentinelCommands: Run {
         self.run(Cmd::of(&facts::SENTINEL_CONFIG).arg("SET").required(name).required(value))
     }
 
+    /// What the servers of these services answered to `INFO`: for each service the sentinel's words for each
+    /// server, how many milliseconds ago, and the text. O(services), since Redis 3.2.
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::Value;
+    ///
+    /// let cache: Value = client.sentinel_info_cache("mymaster")?;
+    /// # Ok(()) }
+    /// ```
+    fn sentinel_info_cache<V: Reply>(self, services: impl Arg) -> Self::Out<V> {
+        self.run(Cmd::of(&facts::SENTINEL_INFO_CACHE).required(services))
+    }
+
+    /// The scripts that the sentinel runs, or is about to run: each with `argv`, `flags`, `pid`, `run-time`
+    /// and `retry-num`. O(scripts), since Redis 2.8.4.
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::Value;
+    ///
+    /// let scripts: Vec<Value> = client.sentinel_pending_scripts()?;
+    /// # Ok(()) }
+    /// ```
+    fn sentinel_pending_scripts<C: Reply>(self) -> Self::Out<C> {
+        self.run(Cmd::of(&facts::SENTINEL_PENDING_SCRIPTS))
+    }
+
     /// The sentinel's own name (Redis 6.2).
     fn sentinel_myid(self) -> Self::Out<String> {
         self.run(Cmd::of(&facts::SENTINEL_MYID))

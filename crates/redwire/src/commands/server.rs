@@ -1,12 +1,14 @@
 //! The server itself: its data as a whole, settings, users, figures and replication.
 
-use redwire_core::{Arg, Args, Cmd, Reply, Run, facts};
+use redwire_core::{Arg, Args, Cmd, Lossy, Reply, Run, facts};
 
 mod acl;
+mod administration;
 mod answers;
 pub(crate) mod fields;
 
-pub use acl::{AclSelector, AclUser};
+pub use acl::{AclDryRun, AclLogEntry, AclSelector, AclUser};
+pub use administration::{FailoverOptions, ModuleInfo, ModuleOptions, ShutdownOptions};
 pub use answers::{Info, LatencyEvent, Role, SlowlogEntry};
 
 /// Whether memory is freed before the answer or in the background.
@@ -221,6 +223,205 @@ pub trait ServerCommands: Run {
     /// The commands of a category. [ACL CAT](https://redis.io/docs/latest/commands/acl-cat/)
     fn acl_cat_of(self, category: &str) -> Self::Out<Vec<String>> {
         self.run(Cmd::of(&facts::ACL_CAT).arg(category))
+    }
+
+    /// Whether a user may run a command, given in words; an error where there is no such user or command.
+    /// O(1), since Redis 7.0. [ACL DRYRUN](https://redis.io/docs/latest/commands/acl-dryrun/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::AclDryRun;
+    ///
+    /// assert_eq!(client.acl_dryrun("default", ["GET", "k"])?, AclDryRun::Allowed);
+    /// # Ok(()) }
+    /// ```
+    fn acl_dryrun(self, user: impl Arg, words: impl Arg) -> Self::Out<AclDryRun> {
+        self.run(Cmd::of(&facts::ACL_DRYRUN).required(user).places(words))
+    }
+
+    /// Up to `count` refusals, the latest first, by users' rules or of passwords. O(count), since Redis 6.0.
+    /// [ACL LOG](https://redis.io/docs/latest/commands/acl-log/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// for entry in client.acl_log(10)? {
+    ///     println!("{} was refused {}, {} times", entry.username, entry.object, entry.count);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    fn acl_log(self, count: u64) -> Self::Out<Vec<AclLogEntry>> {
+        self.run(Cmd::of(&facts::ACL_LOG).arg(count))
+    }
+
+    /// Forgets the refusals. O(refusals), since Redis 6.0.
+    /// [ACL LOG](https://redis.io/docs/latest/commands/acl-log/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// client.acl_log_reset()?;
+    /// # Ok(()) }
+    /// ```
+    fn acl_log_reset(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::ACL_LOG).arg("RESET"))
+    }
+
+    /// Reads the users anew from the server's file; an error, and nothing is changed, where it has none, or a
+    /// line of it is wrong. O(users), since Redis 6.0.
+    /// [ACL LOAD](https://redis.io/docs/latest/commands/acl-load/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// client.acl_load()?;
+    /// # Ok(()) }
+    /// ```
+    fn acl_load(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::ACL_LOAD))
+    }
+
+    /// Writes the users to the server's file; an error where it has none. O(users), since Redis 6.0.
+    /// [ACL SAVE](https://redis.io/docs/latest/commands/acl-save/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// client.acl_save()?;
+    /// # Ok(()) }
+    /// ```
+    fn acl_save(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::ACL_SAVE))
+    }
+
+    /// Ends the server. That the connection ends is success; an error is what it refused with, such as that
+    /// it could not save. It waits for replicas that are behind, 10 seconds at first (its setting
+    /// `shutdown-timeout`), and for the data to be saved. O(size of the data) if it saves, since Redis 1.0.
+    /// [SHUTDOWN](https://redis.io/docs/latest/commands/shutdown/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::ShutdownOptions;
+    ///
+    /// client.shutdown(ShutdownOptions::new().nosave())?;
+    /// # Ok(()) }
+    /// ```
+    fn shutdown(self, options: ShutdownOptions) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::SHUTDOWN).arg(options))
+    }
+
+    /// Calls off an end that waits for replicas; an error where there is none. O(1), since Redis 7.0.
+    /// [SHUTDOWN](https://redis.io/docs/latest/commands/shutdown/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// client.shutdown_abort()?;
+    /// # Ok(()) }
+    /// ```
+    fn shutdown_abort(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::SHUTDOWN).arg("ABORT"))
+    }
+
+    /// Hands over to a replica, so that no write is lost; an error where there is none. It ends before that
+    /// is done: [`role`](Self::role) tells. O(1), since Redis 6.2.
+    /// [FAILOVER](https://redis.io/docs/latest/commands/failover/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use redwire::commands::FailoverOptions;
+    ///
+    /// client.failover(FailoverOptions::new().timeout(Duration::from_secs(5)))?;
+    /// # Ok(()) }
+    /// ```
+    fn failover(self, options: FailoverOptions) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FAILOVER).arg(options))
+    }
+
+    /// Calls off a hand-over; an error where there is none. O(1), since Redis 6.2.
+    /// [FAILOVER](https://redis.io/docs/latest/commands/failover/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// client.failover_abort()?;
+    /// # Ok(()) }
+    /// ```
+    fn failover_abort(self) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::FAILOVER).arg("ABORT"))
+    }
+
+    /// The modules that are loaded. O(modules), since Redis 4.0.
+    /// [MODULE LIST](https://redis.io/docs/latest/commands/module-list/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// let names: Vec<String> = client.module_list()?.into_iter().map(|module| module.name).collect();
+    /// # Ok(()) }
+    /// ```
+    fn module_list(self) -> Self::Out<Vec<ModuleInfo>> {
+        self.run(Cmd::of(&facts::MODULE_LIST))
+    }
+
+    /// Loads a module from a file of the server's machine, with arguments of its own (none: `None::<&str>`);
+    /// an error unless the server's setting `enable-module-command` allows it. O(1), since Redis 4.0.
+    /// [MODULE LOAD](https://redis.io/docs/latest/commands/module-load/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// client.module_load("/opt/module.so", ["name", "value"])?;
+    /// # Ok(()) }
+    /// ```
+    fn module_load(self, path: impl Arg, args: impl Arg) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::MODULE_LOAD).required(path).any_places(args))
+    }
+
+    /// As [`module_load`](Self::module_load), with settings. O(1), since Redis 7.0.
+    /// [MODULE LOADEX](https://redis.io/docs/latest/commands/module-loadex/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// use redwire::commands::ModuleOptions;
+    ///
+    /// client.module_loadex("/opt/module.so", ModuleOptions::new().config("module.size", "5").arg("x"))?;
+    /// # Ok(()) }
+    /// ```
+    fn module_loadex(self, path: impl Arg, options: ModuleOptions) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::MODULE_LOADEX).required(path).arg(options))
+    }
+
+    /// Unloads the module of this name; an error where there is none, or its data or commands are in use.
+    /// O(1), since Redis 4.0. [MODULE UNLOAD](https://redis.io/docs/latest/commands/module-unload/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// client.module_unload("module")?;
+    /// # Ok(()) }
+    /// ```
+    fn module_unload(self, name: impl Arg) -> Self::Out<()> {
+        self.run(Cmd::of(&facts::MODULE_UNLOAD).required(name))
+    }
+
+    /// A picture, and the server's version. O(1), since Redis 5.0.
+    /// [LOLWUT](https://redis.io/docs/latest/commands/lolwut/)
+    ///
+    /// ```no_run
+    /// # use redwire::{blocking::Client, prelude::*};
+    /// # fn example(client: &Client) -> redwire::Result<()> {
+    /// println!("{}", &*client.lolwut()?);
+    /// # Ok(()) }
+    /// ```
+    fn lolwut(self) -> Self::Out<Lossy> {
+        self.run(Cmd::of(&facts::LOLWUT))
     }
 
     /// A random password of so many bits, in hexadecimal digits.

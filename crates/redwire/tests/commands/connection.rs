@@ -7,7 +7,7 @@ use redwire::prelude::*;
 use redwire_testkit::{Server, eventually};
 
 use crate::each_client;
-use crate::harness::url;
+use crate::harness::{since, url};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,6 +34,22 @@ fn a_client_learns_about_itself_and_others() {
         let one = run!(c.client_list(ClientFilter::new().id(me.id().unwrap())));
         assert_eq!(one.into_iter().map(|other| other.id()).collect::<Vec<_>>(), [me.id()]);
         assert!(run!(c.client_list(ClientFilter::new().kind(ClientKind::Replica))).is_empty());
+    });
+}
+
+#[test]
+fn a_client_learns_what_it_said_about_caching() {
+    each_client!(|c, key| {
+        let info = run!(c.client_trackinginfo());
+        assert_eq!((info.flags, info.redirect, info.prefixes), (vec!["off".to_owned()], -1, vec![]));
+        assert_eq!(run!(c.client_getredir()), -1);
+        let me = run!(c.client_info());
+        assert_eq!((me.db(), me.user()), (Some(0), Some("default")));
+        assert!(me.age().unwrap() < LIMIT && me.idle().unwrap() < LIMIT);
+        assert!(me.cmd().unwrap().starts_with("client") && me.flags() == Some("N"), "{me:?}");
+        if since(7, 2) {
+            assert!(me.resp().is_some() && me.library().is_some_and(|(name, _)| name == "redwire"), "{me:?}");
+        }
     });
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use redwire::commands::{CopyOptions, ExpireCondition, ExpireTime, RestoreOptions, SortOptions, Ttl};
+use redwire::commands::{
+    CopyOptions, ExpireCondition, ExpireTime, MigrateOptions, Migrated, RestoreOptions, SortOptions, Ttl,
+};
 use redwire::prelude::*;
 use redwire_testkit::Server;
 
@@ -162,5 +164,27 @@ fn waiting_for_replicas_that_do_not_exist_ends() {
         if has("WAITAOF") {
             assert_eq!(run!(c.waitaof(0, 1, Duration::from_millis(5))), (0, 0));
         }
+    });
+}
+
+#[test]
+fn keys_move_to_another_server() {
+    let other = Server::builder().password("pw").start();
+    each_client!(|c, key| {
+        let (a, b) = (key("a"), key("b"));
+        let wait = Duration::from_secs(5);
+        run!(c.mset([(&a, 1), (&b, 2)]));
+        let options = MigrateOptions::new().auth("pw");
+        let moved = run!(c.migrate("127.0.0.1", other.port(), &a, 0, wait, options.clone().copy()));
+        assert_eq!((moved, run!(c.exists(&a))), (Migrated::Moved, 1));
+        try_run!(c.migrate("127.0.0.1", other.port(), &a, 0, wait, options.clone())).unwrap_err();
+        let over = options.clone().replace();
+        assert_eq!(run!(c.migrate("127.0.0.1", other.port(), [&a, &b], 0, wait, over)), Migrated::Moved);
+        assert_eq!(run!(c.exists([&a, &b])), 0);
+        let user = MigrateOptions::new().auth2("default", "pw");
+        assert_eq!(run!(c.migrate("127.0.0.1", other.port(), [&a, &b], 0, wait, user)), Migrated::NoKey);
+        assert!(!format!("{options:?}").contains("pw"));
+        let target = redwire::blocking::Client::connect(&other.url()).unwrap();
+        assert_eq!(target.mget::<Vec<Option<u32>>>([&a, &b]).unwrap(), [Some(1), Some(2)]);
     });
 }

@@ -5,7 +5,7 @@ use redwire::prelude::*;
 use redwire_testkit::Server;
 
 use crate::each_client;
-use crate::harness::since;
+use crate::harness::{has, since};
 
 const NONE: Option<&str> = None;
 
@@ -119,5 +119,17 @@ fn a_function_that_runs_is_seen_and_ended() {
         assert_eq!(running.command.last().map(|word| &**word), Some("word"));
         run!(c.function_kill());
         assert!(runs.join().unwrap().is_err());
+    });
+}
+
+#[test]
+fn a_script_is_shown() {
+    if !has("SCRIPT|SHOW") {
+        return;
+    }
+    each_client!(|c, key| {
+        let sha = run!(c.script_load("return 1"));
+        assert_eq!(run!(c.script_show(sha)), "return 1");
+        try_run!(c.script_show("0".repeat(40))).unwrap_err();
     });
 }

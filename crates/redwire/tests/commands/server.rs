@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redwire::commands::{FlushMode, Role};
+use redwire::ErrorKind;
+use redwire::commands::{AclDryRun, FailoverOptions, FlushMode, ModuleOptions, Role, ShutdownOptions};
 use redwire::prelude::*;
 use redwire_testkit::{Server, eventually};
 
@@ -82,6 +83,95 @@ fn data_are_saved() {
         eventually("the data are saved", LIMIT, idle);
         run!(c.bgrewriteaof());
         eventually("the file is written", LIMIT, idle);
+    });
+}
+
+#[test]
+fn refusals_are_kept_and_users_saved() {
+    let file = tempfile();
+    let server = Server::builder().arg("aclfile", file.to_str().unwrap()).start();
+    each_client!(on server, |c, key| {
+        run!(c.acl_setuser("joe", ["reset", "on", ">pw", "~x", "+get", "+client"]));
+        run!(c.acl_log_reset());
+        let url = format!("redis://joe:pw@127.0.0.1:{}", server.port());
+        let joe = redwire::blocking::Client::connect(&url).unwrap();
+        joe.set("k", "v").unwrap_err();
+        let log = run!(c.acl_log(10));
+        assert_eq!(log.len(), 1, "{log:?}");
+        let entry = &log[0];
+        assert_eq!((entry.count, entry.reason.as_str(), entry.context.as_str()), (1, "command", "toplevel"));
+        assert_eq!((&*entry.object, &*entry.username, entry.client.user()), ("set", "joe", Some("joe")));
+        assert!(entry.age < LIMIT && entry.other.is_empty(), "{entry:?}");
+        assert_eq!(entry.entry_id.is_some() && entry.created.is_some(), since(7, 2));
+        run!(c.acl_save());
+        assert!(std::fs::read_to_string(&file).unwrap().contains("user joe on"));
+        run!(c.acl_deluser("joe"));
+        run!(c.acl_load());
+        assert!(run!(c.acl_users()).contains(&"joe".to_owned()));
+        if since(7, 0) {
+            assert_eq!(run!(c.acl_dryrun("joe", ["GET", "x"])), AclDryRun::Allowed);
+            let denied = run!(c.acl_dryrun("joe", ["SET", "x", "1"]));
+            assert!(matches!(&denied, AclDryRun::Denied(why) if why.contains("set")), "{denied:?}");
+            try_run!(c.acl_dryrun("nobody", ["GET", "x"])).unwrap_err();
+        }
+    });
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// An empty file of the test's own.
+fn tempfile() -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("redwire-users-{}.acl", std::process::id()));
+    std::fs::write(&path, "").unwrap();
+    path
+}
+
+#[test]
+fn a_server_that_is_told_to_ends() {
+    let server = Server::start();
+    each_client!(on server, |c, key| {
+        let error = try_run!(c.shutdown_abort()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Response, "{error}");
+        run!(c.shutdown(ShutdownOptions::new().nosave()));
+        eventually("it ends", LIMIT, || !server.is_up());
+        server.restart();
+        if since(7, 0) {
+            run!(c.shutdown(ShutdownOptions::new().save().now().force()));
+            eventually("it ends", LIMIT, || !server.is_up());
+            server.restart();
+        }
+    });
+}
+
+#[test]
+fn a_server_hands_over() {
+    let (server, replica) = (Server::builder().arg("repl-diskless-sync-delay", "0").start(), Server::start());
+    let is = |server: &Server, word: &str| server.command(&["ROLE"]).is_ok_and(|role| role.contains(word));
+    each_client!(on server, |c, key| {
+        try_run!(c.failover_abort()).unwrap_err();
+        replica.command(&["REPLICAOF", "127.0.0.1", &server.port().to_string()]).unwrap();
+        eventually("it follows", LIMIT, || {
+            is(&replica, "connected") && is(&server, &replica.port().to_string())
+        });
+        let options = FailoverOptions::new().to("127.0.0.1", replica.port()).timeout(LIMIT);
+        run!(c.failover(options));
+        eventually("it has handed over", LIMIT, || is(&server, "slave") && is(&replica, "master"));
+        run!(c.replicaof_no_one());
+    });
+}
+
+#[test]
+fn modules_are_told_and_refused() {
+    each_client!(|c, key| {
+        let modules = run!(c.module_list());
+        assert!(modules.iter().all(|module| !module.name.is_empty() && module.version > 0), "{modules:?}");
+        assert!(modules.iter().all(|module| module.other.is_empty()), "{modules:?}");
+        try_run!(c.module_load("/nosuch.so", ["a"])).unwrap_err();
+        try_run!(c.module_unload("nosuch")).unwrap_err();
+        if since(7, 0) {
+            try_run!(c.module_loadex("/nosuch.so", ModuleOptions::new().config("m.a", "1").arg("x")))
+                .unwrap_err();
+        }
+        assert!(run!(c.lolwut()).contains("ver"));
     });
 }
 

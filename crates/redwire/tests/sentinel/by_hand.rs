@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use redwire::config::{Config, ReadFrom};
 use redwire::prelude::*;
-use redwire::{ErrorKind, cmd};
+use redwire::{ErrorKind, Value, cmd};
 use redwire_testkit::{Authority, SentinelSet, Target, TlsFront, eventually};
 
 use crate::common::{LIMIT, Setup, runtime};
@@ -47,6 +47,10 @@ macro_rules! scenario {
         assert_eq!(master.field("parallel-syncs"), Some("2"));
         $wait!(connection.sentinel_flushconfig()).unwrap();
         assert_eq!($wait!(connection.sentinel_myid()).unwrap().len(), 40);
+        let cache = $wait!(connection.sentinel_info_cache::<Value>("mymaster")).unwrap();
+        assert!(format!("{cache:?}").contains("redis_version"), "{cache:?}");
+        let scripts: Vec<Value> = $wait!(connection.sentinel_pending_scripts()).unwrap();
+        assert!(scripts.is_empty());
         let settings: HashMap<String, String> = $wait!(connection.sentinel_config_get("*")).unwrap();
         assert!(!settings.is_empty());
         let known = $wait!($sentinel.discover_master()).unwrap();

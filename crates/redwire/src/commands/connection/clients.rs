@@ -1,9 +1,12 @@
 //! What a server tells about its clients, and how some of them are picked.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::Duration;
 
-use redwire_core::{Arg, Args, Lossy, Reader, Reply, Result};
+use redwire_core::{Arg, Args, Lossy, Reader, Reply, Result, Value};
+
+use crate::commands::server::fields::{fields_and_rest, read};
 
 /// What a server tells about one client: fields and values, as many as it knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +35,55 @@ impl ClientInfo {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.get("name")
+    }
+
+    /// How long it is connected.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.get("age")?.parse().ok().map(Duration::from_secs)
+    }
+
+    /// How long ago it sent its last command.
+    #[must_use]
+    pub fn idle(&self) -> Option<Duration> {
+        self.get("idle")?.parse().ok().map(Duration::from_secs)
+    }
+
+    /// The database it uses.
+    #[must_use]
+    pub fn db(&self) -> Option<u32> {
+        self.get("db")?.parse().ok()
+    }
+
+    /// The user it is logged in as (Redis 6.0).
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.get("user")
+    }
+
+    /// Its last command, in lower case, such as `client|list`.
+    #[must_use]
+    pub fn cmd(&self) -> Option<&str> {
+        self.get("cmd")
+    }
+
+    /// What it is, in letters: `N` for an ordinary client, `P` for a subscriber, `S` for a replica, `b` where
+    /// it waits in a command, …
+    #[must_use]
+    pub fn flags(&self) -> Option<&str> {
+        self.get("flags")
+    }
+
+    /// The protocol it speaks, 2 or 3 (Redis 7.0).
+    #[must_use]
+    pub fn resp(&self) -> Option<u8> {
+        self.get("resp")?.parse().ok()
+    }
+
+    /// The library it is built with, and that library's version, as far as it told (Redis 7.2).
+    #[must_use]
+    pub fn library(&self) -> Option<(&str, &str)> {
+        self.get("lib-name").zip(self.get("lib-ver"))
     }
 
     /// The value of any field, such as `db`, `user`, `age` or `cmd`.
@@ -79,6 +131,33 @@ impl IntoIterator for ClientList {
 impl Reply for ClientList {
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         Lossy::decode(reader).map(|text| Self(text.lines().map(ClientInfo::read).collect()))
+    }
+}
+
+/// What a connection has said about client-side caching.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct TrackingInfo {
+    /// `off`, or `on` and how: `bcast`, `optin`, `noloop`, …
+    pub flags: Vec<String>,
+    /// The connection that is told of keys that changed: 0 for this one itself, -1 for none.
+    pub redirect: i64,
+    /// With `bcast`, the beginnings of the keys that matter.
+    pub prefixes: Vec<String>,
+    /// What newer servers tell besides.
+    pub other: BTreeMap<String, Value>,
+}
+
+impl Reply for TrackingInfo {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut info = Self::default();
+        info.other = fields_and_rest(reader, |name, reader| match name {
+            "flags" => read(&mut info.flags, reader),
+            "redirect" => read(&mut info.redirect, reader),
+            "prefixes" => read(&mut info.prefixes, reader),
+            _ => Ok(false),
+        })?;
+        Ok(info)
     }
 }
 
