@@ -16,6 +16,7 @@
 //! ```
 
 mod bloom;
+mod arrays;
 mod cluster;
 mod connection;
 mod count_min_sketch;
@@ -44,6 +45,7 @@ mod vector_sets;
 
 // Each family's trait, and the options of its commands.
 pub use bloom::*;
+pub use arrays::*;
 pub use cluster::*;
 pub use connection::*;
 pub use count_min_sketch::*;

@@ -4,6 +4,7 @@ mod absent;
 mod cluster;
 mod connection;
 mod diagnostics;
+mod documented;
 mod geo;
 mod harness;
 mod hashes;
