@@ -1,9 +1,11 @@
-//! `cargo xtask gen`: the table of command facts, from servers to `spec/commands.json` to `facts/table.rs`.
+//! `cargo xtask gen`: the table of command facts, from servers to `spec/commands.json` to `facts/table.rs`;
+//! and the page that says which method each command has.
 //!
-//! Promises: the committed table is what the committed spec gives (`--check`, also a test).
+//! Promises: the committed table and page are what the committed spec gives (`--check`, also a test).
 
 mod collect;
 mod hand;
+mod methods;
 pub(crate) mod resp;
 pub(crate) mod server;
 mod spec;
@@ -38,17 +40,22 @@ fn write(root: &Path) -> Result<(), String> {
     let path = root.join(TABLE);
     fs::write(&path, source(root)?).map_err(|error| failed(&path, &error))?;
     println!("wrote {TABLE}");
+    let page = root.join(methods::PAGE);
+    fs::write(&page, methods::page(root)?).map_err(|error| failed(&page, &error))?;
+    println!("wrote {}", methods::PAGE);
     Ok(())
 }
 
-/// Fails unless the committed table is what the committed spec gives.
+/// Fails unless the committed table and page are what the committed spec gives.
 fn check(root: &Path) -> Result<(), String> {
-    let path = root.join(TABLE);
-    let committed = fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
-    if committed != source(root)? {
-        return Err(format!("{TABLE} is not current: run `cargo xtask gen`"));
+    for (name, wanted) in [(TABLE, source(root)?), (methods::PAGE, methods::page(root)?)] {
+        let path = root.join(name);
+        let committed = fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
+        if committed != wanted {
+            return Err(format!("{name} is not current: run `cargo xtask gen`"));
+        }
+        println!("{name} is current");
     }
-    println!("{TABLE} is current");
     Ok(())
 }
 

@@ -3,7 +3,17 @@
 //!
 //! The [`prelude`](crate::prelude) brings all of them into scope. Methods bear the commands' names; where the
 //! server fixes the type of a reply so does the method, and where the user's data decide the caller names the
-//! type.
+//! type. [`table`] has all commands of the servers, each with its method or what takes its place.
+//!
+//! # Order of arguments
+//! Arguments stand in the order of the server's own words: `BLPOP key … timeout` is `blpop(keys, wait)`,
+//! `BLMPOP timeout numkeys key …` is `blmpop(wait, keys, …)`. Options stand where the server has the first of
+//! them. Words that are always the same (`STREAMS`, `FIELDS`), and numbers that count what follows, are not
+//! asked for.
+//!
+//! # Empty lists
+//! Where the server asks for one key, field, member or value at least, an empty list, or `None` in its place,
+//! is refused before anything is sent ([`ErrorKind::Usage`](crate::ErrorKind::Usage)).
 //!
 //! ```no_run
 //! use redwire::prelude::*;
@@ -42,6 +52,10 @@ mod t_digest;
 mod time_series;
 mod top_k;
 mod vector_sets;
+
+#[cfg(all(doc, feature = "tokio"))]
+#[doc = include_str!("../docs/commands.md")]
+pub mod table {}
 
 // Each family's trait, and the options of its commands.
 pub use bloom::*;
