@@ -25,8 +25,8 @@
 //! # Ok::<(), redwire::Error>(())
 //! ```
 
-mod bloom;
 mod arrays;
+mod bloom;
 mod cluster;
 mod connection;
 mod count_min_sketch;
@@ -58,8 +58,8 @@ mod vector_sets;
 pub mod table {}
 
 // Each family's trait, and the options of its commands.
-pub use bloom::*;
 pub use arrays::*;
+pub use bloom::*;
 pub use cluster::*;
 pub use connection::*;
 pub use count_min_sketch::*;

@@ -1,7 +1,7 @@
 //! The command families, for a glob import: `use redwire::prelude::*;`. Nothing else is in here.
 
-pub use crate::commands::BloomCommands;
 pub use crate::commands::ArrayCommands;
+pub use crate::commands::BloomCommands;
 pub use crate::commands::ClusterCommands;
 pub use crate::commands::ConnectionCommands;
 pub use crate::commands::CountMinSketchCommands;
