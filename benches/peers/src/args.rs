@@ -1,10 +1,11 @@
 //! The command line. It knows the options and their defaults, not what they do.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Fallible;
 use crate::clients::{self, Client};
-use crate::workload::{self, Mode, Workload};
+use crate::workload::{self, Cores, Mode, Workload};
 
 /// What `peers --help` prints.
 pub const HELP: &str = "\
@@ -17,26 +18,19 @@ peers list                               workloads and clients
 --only W3.64,W1      workloads; W3 stands for all W3.*        (all)
 --clients a,b        clients                                  (all)
 --rounds N           interleaved rounds                       (5)
---seconds S          measured per round and client            (0.7)
---warm-up S          before each measurement                  (0.2)
---pin one|two|none   server and client on one core, on one core each, or free; W3m is free (one)
---server PATH        the server to start                      (redis-server or valkey-server on PATH)
---markdown           tables in Markdown
+--seconds S          measured per round and client            (0.15)
+--warm-up S          before each measurement                  (0.05)
+--pin one|two|none   server and client on one core, on one core each, or free (each workload its own;
+                     those that are free remain so)
+--server PATH        the server to start; several times: a report on each
+                     (REDWIRE_SERVER, or redis-server or valkey-server on PATH)
+--markdown           one table per server in Markdown, of redwire's rows, as the README has it
+--details            with it, those of all clients, too
 --smoke              each once for 0.05 s, to see that all works
 --mode blocking|async   run, count: how to wait               (the first that the client has)
 --addr HOST:PORT,…      run, count: a loaded server, or the nodes of a cluster (starts private ones)
+--ca FILE               run, count: the certificate of the authority to trust, where TLS is spoken
 --ops N                 count: how many operations";
-
-/// Which cores server and client run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// Both on core 0.
-    One,
-    /// The server on core 0, the client on core 1.
-    Two,
-    /// Wherever the kernel puts them.
-    Free,
-}
 
 /// The options with their defaults filled in.
 pub struct Options {
@@ -52,18 +46,38 @@ pub struct Options {
     pub measure: Duration,
     /// Time before it.
     pub warm_up: Duration,
-    /// Which cores.
-    pub pin: Pin,
-    /// The server program.
-    pub server: Option<String>,
-    /// Whether tables are Markdown.
+    /// Which cores, where a workload's own are not meant.
+    pub pin: Option<Cores>,
+    /// The server programs.
+    pub servers: Vec<String>,
+    /// Whether the report is a table per server, in Markdown.
     pub markdown: bool,
+    /// Whether all clients are told of in Markdown, too.
+    pub details: bool,
     /// How a single child waits.
     pub mode: Option<Mode>,
     /// The server a single child uses.
     pub addr: Option<String>,
+    /// The certificate of the authority that a single child trusts.
+    pub ca: Option<PathBuf>,
     /// Operations of a count.
     pub ops: Option<u64>,
+}
+
+impl Options {
+    /// The server program, where only one can be meant.
+    pub fn server(&self) -> Option<&str> {
+        self.servers.first().map(String::as_str)
+    }
+
+    /// The cores that a workload is measured on.
+    pub fn cores(&self, workload: &Workload) -> Cores {
+        match (workload.cores, self.pin) {
+            // Several threads and a server need more than one core, whatever is asked for the others.
+            (Cores::Free, _) => Cores::Free,
+            (own, pin) => pin.unwrap_or(own),
+        }
+    }
 }
 
 impl Default for Options {
@@ -73,13 +87,15 @@ impl Default for Options {
             workloads: workload::ALL.iter().collect(),
             clients: clients::ALL.iter().collect(),
             rounds: 5,
-            measure: Duration::from_millis(700),
-            warm_up: Duration::from_millis(200),
-            pin: Pin::One,
-            server: None,
+            measure: Duration::from_millis(150),
+            warm_up: Duration::from_millis(50),
+            pin: None,
+            servers: Vec::new(),
             markdown: false,
+            details: false,
             mode: None,
             addr: None,
+            ca: None,
             ops: None,
         }
     }
@@ -95,6 +111,7 @@ pub fn parse(args: impl Iterator<Item = String>) -> Fallible<Options> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--markdown" => options.markdown = true,
+            "--details" => options.details = true,
             "--smoke" => {
                 options.rounds = 1;
                 options.measure = Duration::from_millis(50);
@@ -123,19 +140,20 @@ fn set(options: &mut Options, name: &str, value: &str) -> Fallible<()> {
         "--seconds" => options.measure = Duration::try_from_secs_f64(value.parse()?)?,
         "--warm-up" => options.warm_up = Duration::try_from_secs_f64(value.parse()?)?,
         "--pin" => {
-            options.pin = match value {
-                "one" => Pin::One,
-                "two" => Pin::Two,
-                "none" => Pin::Free,
+            options.pin = Some(match value {
+                "one" => Cores::One,
+                "two" => Cores::Two,
+                "none" => Cores::Free,
                 _ => return Err("one, two or none".into()),
-            }
+            });
         }
-        "--server" => options.server = Some(value.to_owned()),
+        "--server" => options.servers.push(value.to_owned()),
         "--mode" => {
             let modes = [Mode::Blocking, Mode::Async];
             options.mode = Some(modes.into_iter().find(|m| m.name() == value).ok_or("blocking or async")?);
         }
         "--addr" => options.addr = Some(value.to_owned()),
+        "--ca" => options.ca = Some(PathBuf::from(value)),
         "--ops" => options.ops = Some(value.parse()?),
         _ => return Err("no such option; see --help".into()),
     }
@@ -167,8 +185,24 @@ mod tests {
     #[test]
     fn a_family_stands_for_its_members() {
         let names = |line| parsed(line).map(|o| o.workloads.iter().map(|w| w.name).collect::<Vec<_>>());
-        assert_eq!(names("--only W5,W1").unwrap(), ["W5.l", "W5.h", "W1"]);
+        assert_eq!(names("--only W5,W1").unwrap(), ["W5.l", "W5.b", "W5.h", "W1"]);
         assert_eq!(names("--only W3m.64").unwrap(), ["W3m.64"]);
+    }
+
+    #[test]
+    fn several_servers_are_reported_on_in_turn() {
+        let options = parsed("--server one --markdown --server two").unwrap();
+        assert_eq!(options.servers, ["one", "two"]);
+    }
+
+    #[test]
+    fn threads_are_never_bound_to_one_core() {
+        let cores = |line| {
+            let options = parsed(line).unwrap();
+            options.workloads.iter().map(|workload| options.cores(workload)).collect::<Vec<_>>()
+        };
+        assert_eq!(cores("--only W1,W3x.64,W3m.64"), [Cores::One, Cores::Two, Cores::Free]);
+        assert_eq!(cores("--only W1,W3x.64,W3m.64 --pin one"), [Cores::One, Cores::One, Cores::Free]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::ops::Deref;
 
 use crate::{Fallible, share};
 
-/// Number of keys that GET and the pipelines go round.
+/// Number of keys that GET and the pipelines go round, each of [`VALUE_LEN`] bytes.
 pub const KEYS: usize = 1024;
 /// Bytes of an ordinary value.
 pub const VALUE_LEN: usize = 100;
@@ -19,21 +19,29 @@ pub const VALUE_LEN: usize = 100;
 pub const LIST_LEN: usize = 10_000;
 /// Fields of the hash under [`HASH`].
 pub const HASH_LEN: usize = 1_000;
-/// Bytes of the value under [`BIG`].
-pub const BIG_LEN: usize = 1 << 20;
+/// Bytes of the large values that are loaded with the rest; larger ones are loaded when they are wanted.
+pub const LARGE: [usize; 3] = [16 << 10, 64 << 10, 1 << 20];
 
 /// Key of the list.
 pub const LIST: &str = "list:all";
 /// Key of the hash.
 pub const HASH: &str = "hash:all";
-/// Key of the large value that is read.
-pub const BIG: &str = "big:read";
-/// Key of the large value that is written.
-pub const BIG_WRITTEN: &str = "big:sets";
+/// The password of the server that wants one.
+pub const PASSWORD: &str = "open-sesame";
 
 /// The `index`-th key, element or field: eight bytes.
 pub fn name(index: usize) -> String {
     format!("key:{index:04}")
+}
+
+/// Key of the value of `len` bytes that is read.
+pub fn large(len: usize) -> String {
+    format!("big:{len:09}")
+}
+
+/// Key of the value of `len` bytes that is written.
+pub fn written(len: usize) -> String {
+    format!("put:{len:09}")
 }
 
 /// All keys, in order.
@@ -70,13 +78,31 @@ pub fn load(addr: &str) -> Fallible<()> {
     for key in keys() {
         command(set(key))?;
     }
-    command(vec![b"SET".to_vec(), BIG.into(), value(BIG, BIG_LEN)])?;
+    for len in LARGE {
+        command(set_large(len))?;
+    }
     let mut list = vec![b"RPUSH".to_vec(), LIST.into()];
     list.extend((0..LIST_LEN).map(|i| value(&name(i), VALUE_LEN)));
     command(list)?;
     let mut hash = vec![b"HSET".to_vec(), HASH.into()];
     hash.extend((0..HASH_LEN).flat_map(|i| [name(i).into_bytes(), value(&name(i), VALUE_LEN)]));
     command(hash)
+}
+
+/// Loads the value of `len` bytes that is read.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_large(addr: &str, len: usize) -> Fallible<()> {
+    ask(&mut TcpStream::connect(addr)?, &set_large(len)).map(drop)
+}
+
+/// Removes the values of `len` bytes.
+///
+/// # Errors
+/// As [`load`].
+pub fn drop_large(addr: &str, len: usize) -> Fallible<()> {
+    ask(&mut TcpStream::connect(addr)?, &["DEL".to_owned(), large(len), written(len)]).map(drop)
 }
 
 /// Loads the ordinary keys into the nodes of an empty cluster, each into the one that has its slot.
@@ -91,6 +117,11 @@ pub fn load_shares(addrs: &[String]) -> Fallible<()> {
 fn set(key: String) -> Vec<Vec<u8>> {
     let value = value(&key, VALUE_LEN);
     vec![b"SET".to_vec(), key.into_bytes(), value]
+}
+
+fn set_large(len: usize) -> Vec<Vec<u8>> {
+    let value = value(&large(len), len);
+    vec![b"SET".to_vec(), large(len).into_bytes(), value]
 }
 
 /// Sends one command. Gives the beginning of its reply: whatever one read brings.

@@ -1,13 +1,15 @@
 //! Instructions per operation, counted by callgrind: nearly the same on every run, so the figure to
 //! steer by. The server runs outside of valgrind. It knows how to start a count, not what one does.
 
+#![allow(clippy::print_stdout, reason = "the report is this program's output")]
+
 use std::process::Command;
 
 use crate::args::Options;
 use crate::clients::{Client, Role};
-use crate::cluster::Cluster;
-use crate::server::{Server, on_path};
-use crate::workload::{self, Kind, Mode};
+use crate::grounds::Grounds;
+use crate::server::on_path;
+use crate::workload::{self, Cores, Kind, Mode};
 use crate::{Fallible, data, report};
 
 /// What is counted: a workload in one mode.
@@ -28,23 +30,39 @@ const LIST: u64 = data::LIST_LEN as u64;
 #[rustfmt::skip]
 const COUNTS: &[Count] = &[
     Count { title: "blocking GET, depth 1", workload: "W1", mode: Mode::Blocking,
-        ops: 2000, elements: 1, target: Some(3000.0) },
+        ops: 2000, elements: 1, target: Some(2200.0) },
     Count { title: "async GET, 1 task", workload: "W3.1", mode: Mode::Async,
-        ops: 2000, elements: 1, target: Some(5000.0) },
+        ops: 2000, elements: 1, target: Some(4400.0) },
     Count { title: "async GET, 64 tasks", workload: "W3.64", mode: Mode::Async,
-        ops: 12_800, elements: 1, target: Some(2000.0) },
+        ops: 12_800, elements: 1, target: Some(1500.0) },
     Count { title: "pipeline of 100, blocking, per GET", workload: "W4.100", mode: Mode::Blocking,
         ops: 6000, elements: 1, target: Some(900.0) },
     Count { title: "pipeline of 100, async, per GET", workload: "W4.100", mode: Mode::Async,
         ops: 6000, elements: 1, target: Some(900.0) },
-    Count { title: "LRANGE, blocking, per element", workload: "W5.l", mode: Mode::Blocking,
+    Count { title: "LRANGE into Vec<Vec<u8>>, blocking, per element", workload: "W5.l", mode: Mode::Blocking,
         ops: 10, elements: LIST, target: Some(500.0) },
-    Count { title: "LRANGE, async, per element", workload: "W5.l", mode: Mode::Async,
+    Count { title: "LRANGE into Vec<Vec<u8>>, async, per element", workload: "W5.l", mode: Mode::Async,
         ops: 10, elements: LIST, target: Some(500.0) },
-    Count { title: "cluster GET, 1 task", workload: "W7.1", mode: Mode::Async,
+    Count { title: "LRANGE into Vec<Bytes>, blocking, per element", workload: "W5.b", mode: Mode::Blocking,
+        ops: 10, elements: LIST, target: Some(150.0) },
+    Count { title: "LRANGE into Vec<Bytes>, async, per element", workload: "W5.b", mode: Mode::Async,
+        ops: 10, elements: LIST, target: Some(150.0) },
+    Count { title: "cluster GET, async, 1 task", workload: "W7.1", mode: Mode::Async,
+        ops: 20_000, elements: 1, target: Some(5000.0) },
+    Count { title: "cluster GET, blocking, depth 1", workload: "W7.1", mode: Mode::Blocking,
         ops: 20_000, elements: 1, target: None },
     Count { title: "cluster GET, 64 tasks", workload: "W7.64", mode: Mode::Async,
         ops: 51_200, elements: 1, target: None },
+    Count { title: "cluster pipeline of 100, blocking, per GET", workload: "W7.p.100", mode: Mode::Blocking,
+        ops: 50_000, elements: 1, target: Some(1400.0) },
+    Count { title: "cluster pipeline of 100, async, per GET", workload: "W7.p.100", mode: Mode::Async,
+        ops: 50_000, elements: 1, target: Some(1400.0) },
+    Count { title: "lease, 256 tasks", workload: "W9.1", mode: Mode::Async,
+        ops: 12_800, elements: 1, target: None },
+    Count { title: "connect + AUTH + PING + close, blocking", workload: "W10.p", mode: Mode::Blocking,
+        ops: 200, elements: 1, target: None },
+    Count { title: "connect + AUTH + PING + close, async", workload: "W10.p", mode: Mode::Async,
+        ops: 200, elements: 1, target: None },
 ];
 
 /// Counts for the selected clients and prints one table.
@@ -53,8 +71,8 @@ const COUNTS: &[Count] = &[
 /// Fails without valgrind or a server, or if a count fails.
 pub fn run(options: &Options) -> Fallible<()> {
     on_path(&["valgrind"]).ok_or("valgrind is not on PATH: install the package `valgrind`")?;
-    let server = Server::start(options.server.as_deref(), None)?;
-    let cluster = Cluster::start(options.server.as_deref(), None)?;
+    let grounds = Grounds::start(options.server(), &options.workloads, false)?;
+    println!("Instructions on {}\n", grounds.version);
     let mut titles = vec!["instructions"];
     titles.extend(options.clients.iter().map(|client| client.name));
     titles.push("redwire's target");
@@ -63,11 +81,11 @@ pub fn run(options: &Options) -> Fallible<()> {
     for count in COUNTS.iter().filter(selected) {
         let kind = workload::find(count.workload).map(|workload| workload.kind);
         let kind = kind.ok_or("the table of counts names a workload that is gone")?;
-        let addr = if matches!(kind, Kind::Cluster { .. }) { &cluster.addr } else { &server.addr };
+        let place = grounds.place(kind, Cores::Free)?;
         let mut line = vec![count.title.to_owned()];
         for client in &options.clients {
             report::progress(&format!("{}: {}", count.title, client.name));
-            line.push(cell(count, kind, client, addr)?);
+            line.push(cell(count, kind, client, place.addr)?);
         }
         line.push(count.target.map_or_else(|| "-".to_owned(), |target| format!("<= {target}")));
         lines.push(line);

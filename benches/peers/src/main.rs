@@ -14,6 +14,8 @@ mod cluster;
 mod data;
 mod feed;
 mod figures;
+mod grounds;
+mod guard;
 mod instructions;
 mod meter;
 mod report;
@@ -22,17 +24,17 @@ mod share;
 mod usage;
 mod workload;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use args::Options;
 use child::Job;
-use cluster::Cluster;
 use figures::Figures;
+use grounds::Grounds;
 use meter::Budget;
-use server::Server;
-use workload::Kind;
+use workload::Cores;
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;
@@ -81,38 +83,38 @@ fn dispatch(options: &Options) -> Fallible<()> {
 
 /// One measurement in this process. A budget of calls is given in operations.
 fn one(options: &Options, workload: &str, client: &str, budget: Budget) -> Fallible<Figures> {
-    let kind =
-        workload::find(workload).ok_or_else(|| format!("no workload {workload}; see `peers list`"))?.kind;
+    let workload =
+        workload::find(workload).ok_or_else(|| format!("no workload {workload}; see `peers list`"))?;
+    let kind = workload.kind;
     let client = clients::find(client).ok_or_else(|| format!("no client {client}; see `peers list`"))?;
     let modes = kind.modes().iter().filter(|&&mode| options.mode.is_none_or(|wanted| wanted == mode));
     let run = modes.filter_map(|&mode| client.runner(kind, mode)).next();
-    let run = run.ok_or_else(|| format!("{} has no {workload} in this mode", client.name))?;
-    let program = options.server.as_deref();
+    let run = run.ok_or_else(|| format!("{} has no {} in this mode", client.name, workload.name))?;
+    // Several clients depend on rustls, and not all with the same cryptography: this one for all.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     // What is started here lives until the measurement is over.
-    let (server, cluster);
-    let addr = match (&options.addr, kind) {
-        (Some(addr), _) => addr.clone(),
-        (None, Kind::Cluster { .. }) => {
-            cluster = Cluster::start(program, None)?;
-            cluster.addr.clone()
-        }
-        (None, _) => {
-            server = Server::start(program, None)?;
-            server.addr.clone()
+    let grounds;
+    let (addr, ca) = match &options.addr {
+        Some(addr) => (addr.clone(), options.ca.clone()),
+        None => {
+            grounds = Grounds::start(options.server(), &[workload], false)?;
+            let place = grounds.place(kind, Cores::Free)?;
+            Grounds::prepare(kind, place)?;
+            (place.addr.to_owned(), place.ca.map(Path::to_owned))
         }
     };
     let budget = match budget {
         Budget::Calls(ops) => Budget::Calls(ops / kind.ops_per_call()),
         time => time,
     };
-    Ok(Figures::new(&run(&Job { addr, kind, budget })?, kind.ops_per_call()))
+    Ok(Figures::new(&run(&Job { addr, ca, kind, budget })?, kind.ops_per_call()))
 }
 
 /// A client that waits for ever must not stop the whole run.
 fn end_if_stuck(expected: Duration) {
     thread::spawn(move || {
-        thread::sleep(expected + Duration::from_secs(20));
-        eprintln!("stuck: 20 s over its time");
+        thread::sleep(expected + Duration::from_secs(60));
+        eprintln!("stuck: 60 s over its time");
         std::process::exit(3);
     });
 }

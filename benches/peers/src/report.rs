@@ -3,16 +3,21 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is this program's output")]
 
+pub mod summary;
+mod verdict;
+
 use std::io::{IsTerminal, stderr};
 
-use crate::args::{Options, Pin};
+use crate::args::Options;
 use crate::bench::Row;
-use crate::clients::Role;
 use crate::figures::{Figures, median};
-use crate::workload::{Base, Mode, Target, Workload};
+use crate::workload::{Base, Cores, Workload};
+use verdict::{goal, reference, verdicts};
 
 /// Says what holds for all tables that follow.
-pub fn heading(options: &Options) {
+pub fn heading(options: &Options, version: &str) {
+    let mark = if options.markdown { "### " } else { "" };
+    println!("{mark}{version}\n");
     println!(
         "{} rounds of {:.2} s, interleaved; medians. Per call: p50, p99. Per operation: cpu, allocs, ctx.\n",
         options.rounds,
@@ -27,64 +32,78 @@ pub fn progress(doing: &str) {
     }
 }
 
+/// Says that a workload is not measured.
+pub fn left_out(workload: &Workload, why: &str) {
+    println!("{}: {}; left out: {why}\n", workload.name, workload.title);
+}
+
+/// Where client and server ran.
+const fn told(cores: Cores) -> &'static str {
+    match cores {
+        Cores::One => "one core",
+        Cores::Two => "two cores",
+        Cores::Free => "not pinned",
+    }
+}
+
 /// Prints the table of one workload.
-pub fn workload(workload: &Workload, rows: &[Row], pin: Pin, markdown: bool) {
-    let targets = match pin {
-        Pin::Two if !workload.targets_two.is_empty() => workload.targets_two,
-        _ => workload.targets,
+pub fn workload(workload: &Workload, rows: &[Row], cores: Cores, markdown: bool) {
+    let goals: Vec<_> = workload.targets.iter().map(goal).collect();
+    let goal = match goals[..] {
+        _ if cores != workload.cores => String::new(),
+        [] => String::new(),
+        _ => format!("; redwire is to reach {}", goals.join(", ")),
     };
-    let told: Vec<_> =
-        targets.iter().map(|target| format!(">= {} x {}", target.ratio, base(target.of))).collect();
-    let cores = match pin {
-        Pin::One => "one core",
-        Pin::Two => "two cores",
-        Pin::Free => "not pinned",
-    };
-    let mark = if markdown { "### " } else { "" };
-    let goal =
-        if told.is_empty() { String::new() } else { format!("; redwire is to reach {}", told.join(", ")) };
-    println!("{mark}{}: {}; {cores}{goal}\n", workload.name, workload.title);
+    let mark = if markdown { "#### " } else { "" };
+    println!("{mark}{}: {}; {}{goal}\n", workload.name, workload.title, told(cores));
     let (unit, factor) = workload.kind.unit();
     let titles = [
         "client", unit, "x limit", "x best", "target", "cpu us", "(user)", "allocs", "p50 us", "p99 us",
         "ctx", "peak MiB", "(growth)",
     ];
-    let lines: Vec<_> = rows.iter().map(|row| line(row, rows, targets, factor)).collect();
+    let lines: Vec<_> = rows.iter().map(|row| line(row, rows, workload, cores, factor)).collect();
     table(&titles, &lines, markdown);
+    failures(rows);
+    println!();
+}
+
+/// Says which measurements failed, and why.
+fn failures(rows: &[Row]) {
     for row in rows {
         if let Some(failure) = &row.failure {
             println!("{}: {failure}", label(row));
         }
     }
-    println!();
 }
 
-/// Prints a table; all columns but the first are aligned to the right.
+/// Prints a table; columns of numbers are aligned to the right.
 pub fn table(titles: &[&str], lines: &[Vec<String>], markdown: bool) {
+    if markdown { markdown_table(titles, lines) } else { plain_table(titles, lines) }
+}
+
+/// Columns of text, by their titles.
+const WORDS: [&str; 6] = ["client", "workload", "instructions", "", "best peer", "target"];
+
+fn markdown_table(titles: &[&str], lines: &[Vec<String>]) {
+    let rule = titles.iter().map(|title| if WORDS.contains(title) { "---|" } else { "---:|" });
+    println!("| {} |\n|{}", titles.join(" | "), rule.collect::<String>());
+    lines.iter().for_each(|line| println!("| {} |", line.join(" | ")));
+}
+
+fn plain_table(titles: &[&str], lines: &[Vec<String>]) {
     let width = |column: usize| {
         let cells = lines.iter().map(|line| line[column].chars().count());
         cells.chain([titles[column].len()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
     let print = |cells: Vec<&str>| {
-        let padded: Vec<_> = cells
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(
-                |(column, (cell, &width))| {
-                    if column == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
-                },
-            )
-            .collect();
-        let line = if markdown { format!("| {} |", padded.join(" | ")) } else { padded.join("  ") };
-        println!("{}", line.trim_end());
+        let pad = |(column, (cell, &width)): (usize, (&&str, &usize))| {
+            if column == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+        };
+        let padded: Vec<_> = cells.iter().zip(&widths).enumerate().map(pad).collect();
+        println!("{}", padded.join("  ").trim_end());
     };
     print(titles.to_vec());
-    if markdown {
-        let rule = |(column, _)| if column == 0 { "---|" } else { "---:|" };
-        println!("|{}", titles.iter().enumerate().map(rule).collect::<String>());
-    }
     lines.iter().for_each(|line| print(line.iter().map(String::as_str).collect()));
 }
 
@@ -98,11 +117,10 @@ pub fn short(value: f64) -> String {
     }
 }
 
-fn line(row: &Row, rows: &[Row], targets: &[Target], factor: f64) -> Vec<String> {
+fn line(row: &Row, rows: &[Row], workload: &Workload, cores: Cores, factor: f64) -> Vec<String> {
     let column = |of: fn(&Figures) -> f64| median(&row.rounds, of);
     let rate = column(Figures::rate);
-    let times =
-        |of| reference(of, row.mode, rows).map_or_else(String::new, |base| format!("{:.2}", rate / base));
+    let times = |of| reference(of, row, rows).map_or_else(String::new, |base| format!("{:.2}", rate / base));
     if row.rounds.is_empty() {
         let mut line = vec![String::new(); 13];
         line[0] = label(row);
@@ -114,7 +132,7 @@ fn line(row: &Row, rows: &[Row], targets: &[Target], factor: f64) -> Vec<String>
         short(rate * factor),
         times(Base::Limit),
         times(Base::BestPeer),
-        verdict(row, rate, rows, targets),
+        verdicts(row, rows, workload, cores),
         short(column(Figures::cpu_us)),
         short(column(Figures::cpu_user_us)),
         short(column(Figures::allocs)),
@@ -128,36 +146,4 @@ fn line(row: &Row, rows: &[Row], targets: &[Target], factor: f64) -> Vec<String>
 
 fn label(row: &Row) -> String {
     format!("{} {}", row.client.name, row.mode.name())
-}
-
-const fn base(of: Base) -> &'static str {
-    match of {
-        Base::Limit => "limit",
-        Base::MuxFloor => "muxfloor",
-        Base::BestPeer => "best",
-    }
-}
-
-/// The rate that ratios are taken of: the limit in the same mode, the best peer in any.
-fn reference(of: Base, mode: Mode, rows: &[Row]) -> Option<f64> {
-    let fits = |row: &&Row| match of {
-        Base::Limit => row.client.role == Role::Limit && row.mode == mode,
-        Base::MuxFloor => row.client.role == Role::MuxFloor,
-        Base::BestPeer => row.client.role == Role::Peer,
-    };
-    let rates = rows.iter().filter(fits).filter(|row| !row.rounds.is_empty());
-    rates.map(|row| median(&row.rounds, Figures::rate)).max_by(f64::total_cmp)
-}
-
-/// How redwire stands to its targets, as a share of each; nothing for the others.
-fn verdict(row: &Row, rate: f64, rows: &[Row], targets: &[Target]) -> String {
-    if row.client.role != Role::Redwire {
-        return String::new();
-    }
-    let one = |target: &Target| {
-        let reached = rate / reference(target.of, row.mode, rows)?;
-        let word = if reached >= target.ratio { "met" } else { "missed" };
-        Some(format!("{word} {reached:.2}/{}", target.ratio))
-    };
-    targets.iter().filter_map(one).collect::<Vec<_>>().join(", ")
 }

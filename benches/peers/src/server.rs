@@ -1,6 +1,7 @@
 //! A private server for the time of a run: free port, nothing persisted, stopped when dropped.
 //! It knows nothing of what is measured, nor of clusters.
 
+use std::env;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,14 +18,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program`, or whichever of `redis-server` and `valkey-server` is on PATH; on core
-    /// `core` only, if one is given.
+    /// Starts `program`; without one, that of `REDWIRE_SERVER`, or else whichever of `redis-server` and
+    /// `valkey-server` is on PATH. On core `core` only, if one is given.
     ///
     /// # Errors
     /// Fails if there is no server or if it does not answer within five seconds.
     pub fn start(program: Option<&str>, core: Option<usize>) -> Fallible<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let server = Self::launch(program, core, port, &std::env::temp_dir(), &[])?;
+        let server = Self::launch(program, core, port, &env::temp_dir(), &[])?;
         data::load(&server.addr)?;
         Ok(server)
     }
@@ -40,8 +41,9 @@ impl Server {
         folder: &Path,
         further: &[&str],
     ) -> Fallible<Self> {
-        let program = match program {
-            Some(path) => PathBuf::from(path),
+        let named = program.map(PathBuf::from).or_else(|| env::var_os("REDWIRE_SERVER").map(PathBuf::from));
+        let program = match named {
+            Some(path) => path,
             None => on_path(&["redis-server", "valkey-server"])
                 .ok_or("no redis-server or valkey-server on PATH; name one with --server")?,
         };
@@ -77,6 +79,19 @@ impl Drop for Server {
     }
 }
 
+/// What the server at `addr` is, and its version: `Redis 8.0.2`.
+///
+/// # Errors
+/// Fails if it does not tell.
+pub fn version(addr: &str) -> Fallible<String> {
+    let told = data::ask(&mut TcpStream::connect(addr)?, &["INFO", "server"])?;
+    let field = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    // Valkey tells a version of Redis, too: the one it is compatible with.
+    let valkey = field("valkey_version:").map(|version| format!("Valkey {version}"));
+    let redis = || field("redis_version:").map(|version| format!("Redis {version}"));
+    valkey.or_else(redis).ok_or_else(|| format!("the server at {addr} does not tell its version").into())
+}
+
 /// A command, bound to one core if one is given.
 pub fn on_core(program: &str, core: Option<usize>) -> Command {
     let Some(core) = core else { return Command::new(program) };
@@ -87,7 +102,7 @@ pub fn on_core(program: &str, core: Option<usize>) -> Command {
 
 /// The first of `names` found on PATH.
 pub fn on_path(names: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let places: Vec<_> = std::env::split_paths(&path).collect();
+    let path = env::var_os("PATH")?;
+    let places: Vec<_> = env::split_paths(&path).collect();
     names.iter().find_map(|name| places.iter().map(|place| place.join(name)).find(|file| file.is_file()))
 }

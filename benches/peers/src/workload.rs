@@ -1,5 +1,10 @@
-//! The workloads as data: name, what one call does, in which unit it is told, and what redwire is to
-//! reach. It knows neither clients nor how a call is made.
+//! What the workloads are made of: what one call does, on which cores, in which unit it is told, and what
+//! redwire can be asked to reach. The rows themselves are in `rows`. It knows neither clients nor how a call
+//! is made.
+
+mod rows;
+
+pub use rows::ALL;
 
 /// One row of the plan.
 #[derive(Debug)]
@@ -10,10 +15,41 @@ pub struct Workload {
     pub title: &'static str,
     /// What a call does.
     pub kind: Kind,
-    /// What redwire is to reach with client and server on one core (for W3m: free).
+    /// Where client and server run, unless the command line says otherwise.
+    pub cores: Cores,
+    /// What redwire is to reach there.
     pub targets: &'static [Target],
-    /// The same on two cores, where it differs.
-    pub targets_two: &'static [Target],
+}
+
+/// Which cores server and client run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cores {
+    /// Both on core 0.
+    One,
+    /// The server on core 0, the client on core 1.
+    Two,
+    /// Wherever the kernel puts them.
+    Free,
+}
+
+/// What a value is read into or written from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Read into a `Vec<u8>`, written from a `&[u8]`.
+    Owned,
+    /// Read into and written from `Bytes`.
+    Shared,
+}
+
+/// How a connection is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Without TLS.
+    Plain,
+    /// With a whole TLS handshake each time.
+    Tls,
+    /// With TLS, resuming the session before, by clients that can.
+    Resumed,
 }
 
 /// What one call does.
@@ -30,24 +66,62 @@ pub enum Kind {
         /// Worker threads; 0 is the current-thread runtime.
         workers: usize,
     },
-    /// GET by many tasks on one client of a cluster, on the current-thread runtime.
+    /// GET by so many threads on one blocking client.
+    Threads(usize),
+    /// So many GETs in one pipeline.
+    Pipeline(usize),
+    /// LRANGE of the whole list.
+    Range(Form),
+    /// HGETALL of the whole hash.
+    Hash,
+    /// GET of a large value.
+    Read {
+        /// Its bytes.
+        len: usize,
+        /// What it is read into.
+        form: Form,
+    },
+    /// SET of a large value.
+    Write {
+        /// Its bytes.
+        len: usize,
+        /// What it is written from.
+        form: Form,
+    },
+    /// Hearing a batch of messages.
+    Messages,
+    /// GET by many tasks on one client of a cluster, on the current-thread runtime; by one, also blocking.
     Cluster {
         /// How many tasks.
         tasks: usize,
     },
-    /// So many GETs in one pipeline.
-    Pipeline(usize),
-    /// LRANGE of the whole list.
-    Range,
-    /// HGETALL of the whole hash.
-    Hash,
-    /// GET of the large value.
-    BigGet,
-    /// SET of the large value.
-    BigSet,
-    /// Hearing a batch of messages.
-    Messages,
+    /// So many GETs in one pipeline over all slots of a cluster.
+    ClusterPipeline(usize),
+    /// GET by many tasks, each on a connection that it has leased for that call.
+    Leases {
+        /// Worker threads; 0 is the current-thread runtime.
+        workers: usize,
+    },
+    /// Connect, authenticate, PING, close.
+    Connect(Security),
+    /// A transaction of GETs.
+    Multi,
+    /// WATCH, GET, and a transaction of one SET.
+    Watch,
+    /// A batch of GETs that a client-side cache has.
+    CacheHit,
+    /// GET that a client-side cache has not.
+    CacheMiss,
 }
+
+/// Tasks that share the leases.
+pub const LEASING_TASKS: usize = 256;
+/// Connections that can be leased.
+pub const LEASES: usize = 8;
+/// GETs in one transaction.
+pub const MULTI_LEN: usize = 10;
+/// GETs in one batch that a cache answers: one takes less time than reading the clock.
+pub const HITS: usize = 100;
 
 /// How a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +142,24 @@ impl Mode {
     }
 }
 
-/// What redwire is to reach: at least `ratio` times the rate of `of`.
+/// Something that redwire is to reach.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Compared with what.
-    pub of: Base,
-    /// How many times its rate.
-    pub ratio: f64,
+    /// What.
+    pub goal: Goal,
+    /// In which mode only, if not in both.
+    pub mode: Option<Mode>,
+}
+
+/// What there is to reach.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal {
+    /// At least so many times the rate of something else.
+    Rate(Base, f64),
+    /// At most so many allocations per operation.
+    Allocs(f64),
+    /// At the peak, beside the value itself, at most so many times its size above what was in use before.
+    Memory(f64),
 }
 
 /// What a ratio is taken of.
@@ -86,14 +171,19 @@ pub enum Base {
     MuxFloor,
     /// The fastest of the other clients.
     BestPeer,
+    /// The faster of the two versions of redis-rs.
+    RedisRs,
+    /// redwire itself in the other mode.
+    OtherMode,
 }
 
 impl Kind {
     /// The ways of waiting it is measured in.
     pub const fn modes(self) -> &'static [Mode] {
         match self {
-            Self::Get | Self::Set => &[Mode::Blocking],
-            Self::Tasks { .. } | Self::Cluster { .. } => &[Mode::Async],
+            Self::Get | Self::Set | Self::Threads(_) => &[Mode::Blocking],
+            Self::Cluster { tasks: 1 } => &[Mode::Blocking, Mode::Async],
+            Self::Tasks { .. } | Self::Cluster { .. } | Self::Leases { .. } => &[Mode::Async],
             _ => &[Mode::Blocking, Mode::Async],
         }
     }
@@ -101,17 +191,26 @@ impl Kind {
     /// Operations in one call; rates and costs are told per operation.
     pub const fn ops_per_call(self) -> u64 {
         match self {
-            Self::Pipeline(gets) => gets as u64,
+            Self::Pipeline(gets) | Self::ClusterPipeline(gets) => gets as u64,
             Self::Messages => crate::feed::BATCH as u64,
+            Self::CacheHit => HITS as u64,
             _ => 1,
         }
     }
 
-    /// The unit of rates, and what to multiply operations per second with to get it.
-    pub const fn unit(self) -> (&'static str, f64) {
+    /// Bytes of the large value, if there is one.
+    pub const fn value_len(self) -> Option<usize> {
         match self {
-            Self::Range => ("ops/s", 1.0),
-            Self::BigGet | Self::BigSet => ("MB/s", crate::data::BIG_LEN as f64 / 1e6),
+            Self::Read { len, .. } | Self::Write { len, .. } => Some(len),
+            _ => None,
+        }
+    }
+
+    /// The unit of rates, and what to multiply operations per second with to get it.
+    pub fn unit(self) -> (&'static str, f64) {
+        match (self, self.value_len()) {
+            (_, Some(len)) => ("MB/s", len as f64 / 1e6),
+            (Self::Range(_), _) => ("ops/s", 1.0),
             _ => ("k ops/s", 1e-3),
         }
     }
@@ -119,9 +218,14 @@ impl Kind {
     /// Worker threads of the runtime; 0 is the current-thread runtime.
     pub const fn workers(self) -> usize {
         match self {
-            Self::Tasks { workers, .. } => workers,
+            Self::Tasks { workers, .. } | Self::Leases { workers } => workers,
             _ => 0,
         }
+    }
+
+    /// Whether it needs a cluster.
+    pub const fn is_clustered(self) -> bool {
+        matches!(self, Self::Cluster { .. } | Self::ClusterPipeline(_))
     }
 }
 
@@ -129,63 +233,3 @@ impl Kind {
 pub fn find(name: &str) -> Option<&'static Workload> {
     ALL.iter().find(|workload| workload.name == name)
 }
-
-const fn limit(ratio: f64) -> Target {
-    Target { of: Base::Limit, ratio }
-}
-
-const fn best(ratio: f64) -> Target {
-    Target { of: Base::BestPeer, ratio }
-}
-
-const fn floor(ratio: f64) -> Target {
-    Target { of: Base::MuxFloor, ratio }
-}
-
-const fn row(
-    name: &'static str,
-    title: &'static str,
-    kind: Kind,
-    targets: &'static [Target],
-    targets_two: &'static [Target],
-) -> Workload {
-    Workload { name, title, kind, targets, targets_two }
-}
-
-const fn shared(tasks: usize) -> Kind {
-    Kind::Tasks { tasks, workers: 0 }
-}
-
-const fn spread(tasks: usize) -> Kind {
-    Kind::Tasks { tasks, workers: 2 }
-}
-
-/// All workloads, in the order of the report.
-pub const ALL: &[Workload] = &[
-    row("W1", "GET, depth 1", Kind::Get, &[limit(0.97)], &[]),
-    row("W2", "SET, depth 1", Kind::Set, &[limit(0.97)], &[]),
-    row("W3.1", "GET, 1 task", shared(1), &[best(1.15), limit(0.85)], &[]),
-    row("W3.16", "GET, 16 tasks, one client", shared(16), &[best(1.6)], &[]),
-    row("W3.64", "GET, 64 tasks, one client", shared(64), &[best(2.0)], &[best(1.3)]),
-    row("W3.256", "GET, 256 tasks, one client", shared(256), &[best(2.2), floor(0.95)], &[best(1.2)]),
-    row("W3.1024", "GET, 1024 tasks, one client", shared(1024), &[best(2.2)], &[best(1.8)]),
-    row("W3m.64", "GET, 64 tasks, 2 workers", spread(64), &[best(1.4)], &[]),
-    row("W3m.256", "GET, 256 tasks, 2 workers", spread(256), &[best(2.0)], &[]),
-    row("W3m.1024", "GET, 1024 tasks, 2 workers", spread(1024), &[best(2.0)], &[]),
-    row("W4.100", "pipeline of 100 GETs, per GET", Kind::Pipeline(100), &[best(1.4)], &[]),
-    row("W4.10k", "pipeline of 10 000 GETs, per GET", Kind::Pipeline(10_000), &[best(1.8)], &[]),
-    row("W5.l", "LRANGE of 10 000 x 100 B into Vec<Vec<u8>>", Kind::Range, &[best(2.5)], &[]),
-    row("W5.h", "HGETALL of 1 000 fields into a HashMap", Kind::Hash, &[best(2.0)], &[]),
-    row("W6.g", "GET of 1 MiB", Kind::BigGet, &[limit(0.9)], &[]),
-    row("W6.s", "SET of 1 MiB", Kind::BigSet, &[limit(0.9)], &[]),
-    row("W7.1", "GET from a cluster of three, 1 task", Kind::Cluster { tasks: 1 }, &[], &[]),
-    row("W7.64", "GET from a cluster of three, 64 tasks, one client", Kind::Cluster { tasks: 64 }, &[], &[]),
-    row(
-        "W7.256",
-        "GET from a cluster of three, 256 tasks, one client",
-        Kind::Cluster { tasks: 256 },
-        &[best(3.0)],
-        &[best(1.8)],
-    ),
-    row("W8.p", "one subscriber, per message of 100 B", Kind::Messages, &[best(3.0)], &[]),
-];

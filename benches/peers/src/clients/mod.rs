@@ -1,10 +1,10 @@
-//! The clients, and what each has to offer to be measured: one file per client, the same names in each.
-//! Nothing here knows how a call is timed.
+//! The clients: the table of them, and which of their types measures which workload. Nothing here knows how a
+//! call is timed.
 //!
-//! To add a client: write `clients/<name>.rs` with a type `Async` and, if it can block, a type `Blocking`,
-//! implementing the traits below, and a type `Cluster` with [`SharedGet`], if it knows clusters; add it to
-//! the `mod` lines and one line to [`ALL`].
+//! To add a client: write `clients/<name>.rs` with types that implement those of the `traits` that it
+//! can, and a table `RUNNERS` of them; add it to the `mod` lines and one line to [`ALL`].
 
+mod door;
 mod fred;
 mod limit;
 mod muxfloor;
@@ -12,70 +12,14 @@ mod redis;
 mod redis2;
 mod redwire;
 mod rustis;
+mod traits;
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::ops::Deref;
+pub use traits::*;
 
 use crate::Fallible;
-use crate::child::{self, Job};
-use crate::feed::Feed;
+use crate::child::Job;
 use crate::meter::Measured;
 use crate::workload::{Kind, Mode};
-
-/// What many tasks can share on tokio. A clone shares the connection; each task has its own clone.
-pub trait SharedGet: Clone + Send + Sync + Sized + 'static {
-    /// What the client's users decode a value into: `Vec<u8>`, or its equal where that has no
-    /// fast way.
-    type Bytes: Deref<Target = [u8]> + Send;
-
-    /// Connects to `host:port`, or to a cluster of these nodes, `host:port,host:port,…`, with Nagle's
-    /// algorithm off.
-    fn connect(addr: &str) -> impl Future<Output = Fallible<Self>> + Send;
-    /// GET.
-    fn get(&mut self, key: &str) -> impl Future<Output = Fallible<Self::Bytes>> + Send;
-}
-
-/// A whole client on tokio.
-pub trait AsyncClient: SharedGet {
-    /// What a value to be written is held in before the call.
-    type Payload: From<Vec<u8>> + Send + Sync;
-
-    /// SET.
-    fn set(&mut self, key: &str, value: &Self::Payload) -> impl Future<Output = Fallible<()>> + Send;
-    /// A pipeline of GETs, built and executed.
-    fn pipeline(&mut self, keys: &[String]) -> impl Future<Output = Fallible<Vec<Self::Bytes>>> + Send;
-    /// LRANGE from end to end.
-    fn lrange(&mut self, key: &str) -> impl Future<Output = Fallible<Vec<Self::Bytes>>> + Send;
-    /// HGETALL.
-    fn hgetall(&mut self, key: &str) -> impl Future<Output = Fallible<HashMap<String, Self::Bytes>>> + Send;
-    /// Subscribes, on a connection of its own, to the channel of `feed`, has it publish, and lets it hear
-    /// each payload until it says that it is over.
-    fn listen(addr: &str, feed: &mut Feed) -> impl Future<Output = Fallible<()>> + Send;
-}
-
-/// A client that waits on the calling thread. Names as in the traits above.
-pub trait BlockingClient: Sized {
-    /// As in [`SharedGet`].
-    type Bytes: Deref<Target = [u8]>;
-    /// As in [`AsyncClient`].
-    type Payload: From<Vec<u8>>;
-
-    /// Connects to `host:port`, with Nagle's algorithm off.
-    fn connect(addr: &str) -> Fallible<Self>;
-    /// GET.
-    fn get(&mut self, key: &str) -> Fallible<Self::Bytes>;
-    /// SET.
-    fn set(&mut self, key: &str, value: &Self::Payload) -> Fallible<()>;
-    /// A pipeline of GETs, built and executed.
-    fn pipeline(&mut self, keys: &[String]) -> Fallible<Vec<Self::Bytes>>;
-    /// LRANGE from end to end.
-    fn lrange(&mut self, key: &str) -> Fallible<Vec<Self::Bytes>>;
-    /// HGETALL.
-    fn hgetall(&mut self, key: &str) -> Fallible<HashMap<String, Self::Bytes>>;
-    /// As in [`AsyncClient`].
-    fn listen(addr: &str, feed: &mut Feed) -> Fallible<()>;
-}
 
 /// What a client is measured for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +30,61 @@ pub enum Role {
     MuxFloor,
     /// Another client.
     Peer,
+    /// Another client, redis-rs in one of its versions.
+    RedisRs,
     /// The client all this is for.
     Redwire,
 }
 
+impl Role {
+    /// Whether it is another client.
+    pub const fn is_peer(self) -> bool {
+        matches!(self, Self::Peer | Self::RedisRs)
+    }
+}
+
 /// Measures a job in this process.
-type Runner = fn(&Job) -> Fallible<Measured>;
+pub type Runner = fn(&Job) -> Fallible<Measured>;
+
+/// Which runner measures what; `None` for what a client does not have.
+pub struct Runners {
+    /// One call after another on one connection.
+    pub calls: [Option<Runner>; 2],
+    /// Tasks that share a client.
+    pub tasks: Option<Runner>,
+    /// Threads that share a blocking client.
+    pub threads: Option<Runner>,
+    /// Tasks that share a client of a cluster.
+    pub cluster: Option<Runner>,
+    /// GETs one at a time from a cluster, blocking.
+    pub cluster_blocking: Option<Runner>,
+    /// Pipelines over a cluster.
+    pub cluster_pipelines: [Option<Runner>; 2],
+    /// Tasks that lease connections.
+    pub leases: Option<Runner>,
+    /// Connections for one PING.
+    pub visits: [Option<Runner>; 2],
+    /// Optimistic transactions.
+    pub watches: [Option<Runner>; 2],
+    /// Client-side caches.
+    pub caches: [Option<Runner>; 2],
+}
+
+impl Runners {
+    /// Has nothing.
+    pub const NONE: Self = Self {
+        calls: [None; 2],
+        tasks: None,
+        threads: None,
+        cluster: None,
+        cluster_blocking: None,
+        cluster_pipelines: [None; 2],
+        leases: None,
+        visits: [None; 2],
+        watches: [None; 2],
+        caches: [None; 2],
+    };
+}
 
 /// An entry of the table of clients.
 pub struct Client {
@@ -99,9 +92,7 @@ pub struct Client {
     pub name: &'static str,
     /// What it is measured for.
     pub role: Role,
-    blocking: Option<Runner>,
-    on_tokio: Option<Runner>,
-    on_cluster: Option<Runner>,
+    runners: Runners,
 }
 
 impl Client {
@@ -110,12 +101,21 @@ impl Client {
         if !kind.modes().contains(&mode) {
             return None;
         }
-        match (kind, mode) {
-            (Kind::Cluster { .. }, _) => self.on_cluster,
-            (Kind::Tasks { .. }, _) => self.on_tokio,
-            _ if self.role == Role::MuxFloor => None,
-            (_, Mode::Blocking) => self.blocking,
-            (_, Mode::Async) => self.on_tokio,
+        let either = |[blocking, on_tokio]: [Option<Runner>; 2]| match mode {
+            Mode::Blocking => blocking,
+            Mode::Async => on_tokio,
+        };
+        let runners = &self.runners;
+        match kind {
+            Kind::Tasks { .. } => runners.tasks,
+            Kind::Threads(_) => runners.threads,
+            Kind::Cluster { .. } => either([runners.cluster_blocking, runners.cluster]),
+            Kind::ClusterPipeline(_) => either(runners.cluster_pipelines),
+            Kind::Leases { .. } => runners.leases,
+            Kind::Connect(_) => either(runners.visits),
+            Kind::Watch => either(runners.watches),
+            Kind::CacheHit | Kind::CacheMiss => either(runners.caches),
+            _ => either(runners.calls),
         }
     }
 }
@@ -125,65 +125,17 @@ pub fn find(name: &str) -> Option<&'static Client> {
     ALL.iter().find(|client| client.name == name)
 }
 
-const fn client(
-    name: &'static str,
-    role: Role,
-    blocking: Option<Runner>,
-    on_tokio: Option<Runner>,
-    on_cluster: Option<Runner>,
-) -> Client {
-    Client { name, role, blocking, on_tokio, on_cluster }
+const fn client(name: &'static str, role: Role, runners: Runners) -> Client {
+    Client { name, role, runners }
 }
 
 /// All clients, in the order of the report.
 pub const ALL: &[Client] = &[
-    client(
-        "limit",
-        Role::Limit,
-        Some(limit::blocking),
-        Some(limit::on_tokio),
-        Some(limit::cluster::on_tokio),
-    ),
-    client(
-        "muxfloor",
-        Role::MuxFloor,
-        None,
-        Some(muxfloor::on_tokio),
-        Some(child::on_cluster::<muxfloor::Cluster>),
-    ),
-    client(
-        "redwire",
-        Role::Redwire,
-        Some(child::blocking::<redwire::Blocking>),
-        Some(child::on_tokio::<redwire::Async>),
-        Some(child::on_cluster::<redwire::Cluster>),
-    ),
-    client(
-        "redis",
-        Role::Peer,
-        Some(child::blocking::<redis::Blocking>),
-        Some(child::on_tokio::<redis::Async>),
-        Some(child::on_cluster::<redis::Cluster>),
-    ),
-    client(
-        "redis2",
-        Role::Peer,
-        Some(child::blocking::<redis2::Blocking>),
-        Some(child::on_tokio::<redis2::Async>),
-        Some(child::on_cluster::<redis2::Cluster>),
-    ),
-    client(
-        "fred",
-        Role::Peer,
-        None,
-        Some(child::on_tokio::<fred::Async>),
-        Some(child::on_cluster::<fred::Cluster>),
-    ),
-    client(
-        "rustis",
-        Role::Peer,
-        None,
-        Some(child::on_tokio::<rustis::Async>),
-        Some(child::on_cluster::<rustis::Cluster>),
-    ),
+    client("limit", Role::Limit, limit::RUNNERS),
+    client("muxfloor", Role::MuxFloor, muxfloor::RUNNERS),
+    client("redwire", Role::Redwire, redwire::RUNNERS),
+    client("redis", Role::RedisRs, redis::RUNNERS),
+    client("redis2", Role::RedisRs, redis2::RUNNERS),
+    client("fred", Role::Peer, fred::RUNNERS),
+    client("rustis", Role::Peer, rustis::RUNNERS),
 ];

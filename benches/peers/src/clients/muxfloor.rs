@@ -12,22 +12,13 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::SharedGet;
-use crate::child::{self, Job};
-use crate::meter::Measured;
-use crate::workload::Kind;
+use super::{Runners, SharedGet};
+use crate::child::crowd;
 use crate::{Fallible, share};
 
-/// Measures the floor.
-///
-/// # Errors
-/// Fails if the connection does, or if a reply is wrong.
-pub fn on_tokio(job: &Job) -> Fallible<Measured> {
-    let Kind::Tasks { tasks, workers } = job.kind else {
-        return Err("the floor has no more than GETs by tasks".into());
-    };
-    child::shared::<Async>(job, tasks, workers)
-}
+/// GETs by tasks, and nothing else.
+pub const RUNNERS: Runners =
+    Runners { tasks: Some(crowd::tasks::<Async>), cluster: Some(crowd::tasks::<Cluster>), ..Runners::NONE };
 
 /// One connection, driven by a task of its own.
 #[derive(Clone)]
