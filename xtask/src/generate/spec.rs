@@ -50,8 +50,8 @@ impl Spec {
         Self::read_file(&path(root))
     }
 
-    /// As [`read`](Self::read), with the commands of the modules that Redis 8 brings along, and those that are
-    /// only documented.
+    /// As [`read`](Self::read), with the commands of the modules that Redis 8 brings along, and those that
+    /// are only documented.
     pub(super) fn read_whole(root: &Path) -> io::Result<Self> {
         let mut spec = Self::read(root)?;
         // What is said of them by hand goes before what a server said of the same command.
