@@ -247,7 +247,7 @@ pub trait ServerCommands: Run {
     /// # use redwire::{blocking::Client, prelude::*};
     /// # fn example(client: &Client) -> redwire::Result<()> {
     /// for entry in client.acl_log(10)? {
-    ///     println!("{} was refused {}, {} times", entry.username, entry.object, entry.count);
+    ///     println!("{:?} was refused {:?}, {} times", entry.username, entry.object, entry.count);
     /// }
     /// # Ok(()) }
     /// ```
