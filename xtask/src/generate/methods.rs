@@ -29,7 +29,7 @@ All commands of the servers, each with its method, or with what takes its place,
 
 *Since* is the version of the first server named; another server's version stands with its name. A command
 that is *documented* is one that no server had which the tests ran against: its facts are those of the public
-documentation.
+documentation. Of a module's command, *since* is the version of the module.
 
 | command | method | since | servers |
 |---|---|---|---|
@@ -44,6 +44,7 @@ pub(super) fn page(root: &Path) -> Result<String, String> {
     };
     let whole = Spec::read_whole(root).map_err(|error| error.to_string())?;
     let asked = Spec::read(root).map_err(|error| error.to_string())?;
+    let modules = Spec::read_modules(root).map_err(|error| error.to_string())?;
     let methods = methods(&root.join(FAMILIES)).map_err(|error| error.to_string())?;
     let (untyped, also) = (read(UNTYPED)?, &read("spec/documented.json")?["also"]);
     let mut page = HEAD.to_owned();
@@ -54,10 +55,14 @@ pub(super) fn page(root: &Path) -> Result<String, String> {
             wrong.push(format!("{name} has no method: write one, or say in {UNTYPED} why there is none"));
             continue;
         };
-        let documented = if asked.commands.contains_key(name) { "" } else { ", documented" };
+        let from = match (asked.commands.contains_key(name), modules.commands.contains_key(name)) {
+            (true, _) => String::new(),
+            (false, true) => format!(", module `{}`", command.group),
+            (false, false) => ", documented".to_owned(),
+        };
         let (since, servers) = versions(command, &also[name]);
         // Writing to a string cannot fail.
-        let _ = writeln!(page, "| `{name}` | {method} | {since} | {servers}{documented} |");
+        let _ = writeln!(page, "| `{name}` | {method} | {since} | {servers}{from} |");
     }
     if wrong.is_empty() { Ok(page) } else { Err(wrong.join("\n")) }
 }

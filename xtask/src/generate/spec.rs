@@ -50,12 +50,17 @@ impl Spec {
         Self::read_file(&path(root))
     }
 
+    /// The commands of the modules that Redis 8 brings along.
+    pub(super) fn read_modules(root: &Path) -> io::Result<Self> {
+        Self::read_file(&root.join("spec/modules.json"))
+    }
+
     /// As [`read`](Self::read), with the commands of the modules that Redis 8 brings along, and those that
     /// are only documented.
     pub(super) fn read_whole(root: &Path) -> io::Result<Self> {
         let mut spec = Self::read(root)?;
         // What is said of them by hand goes before what a server said of the same command.
-        spec.commands.extend(Self::read_file(&root.join("spec/modules.json"))?.commands);
+        spec.commands.extend(Self::read_modules(root)?.commands);
         let documented = Self::read_file(&root.join("spec/documented.json"))?;
         for (name, command) in documented.commands {
             // What a server says of itself is believed first.
