@@ -170,18 +170,20 @@ impl<R> Cmd<R> {
     /// assert_eq!(union(&["a", "b"]).words(), ["ZUNION", "2", "a", "b"]);
     /// assert_eq!(union(&[]).check().unwrap_err().kind(), ErrorKind::Usage);
     /// ```
-    pub fn counted(mut self, list: impl Arg) -> Self {
+    pub fn counted(self, list: impl Arg) -> Self {
         let mut words = Args::new();
         words.required(|words| words.places(list));
-        self.args.bulk(itoa::Buffer::new().format(words.len()).as_bytes());
-        words.write(&mut self.args);
-        self
+        self.count_and(&words)
     }
 
     /// As [`counted`](Self::counted), and the list may be empty, or absent as a whole: the keys of a script.
-    pub fn any_counted(mut self, list: impl Arg) -> Self {
+    pub fn any_counted(self, list: impl Arg) -> Self {
         let mut words = Args::new();
         words.places(list);
+        self.count_and(&words)
+    }
+
+    fn count_and(mut self, words: &Args) -> Self {
         self.args.bulk(itoa::Buffer::new().format(words.len()).as_bytes());
         words.write(&mut self.args);
         self

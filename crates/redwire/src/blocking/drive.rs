@@ -358,7 +358,7 @@ pub(super) fn read<'s, S: Shared<'s>>(
 }
 
 /// A duty that is being done, with what happens should it end by a panic.
-struct DutyGuard<F: FnMut()>(F);
+pub(super) struct DutyGuard<F: FnMut()>(pub(super) F);
 
 impl<F: FnMut()> Drop for DutyGuard<F> {
     #[cold]

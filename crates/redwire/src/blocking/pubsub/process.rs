@@ -21,7 +21,7 @@ use redwire_core::{Error, Outcome, Result};
 
 use crate::blocking::cluster::Nodes;
 use crate::blocking::connection::Connection;
-use crate::blocking::drive::{self, Halves, Machine};
+use crate::blocking::drive::{self, DutyGuard, Halves, Machine};
 use crate::blocking::health::Health;
 use crate::blocking::wire::fetch;
 use crate::shared::credentials::{self, VersionedCredentials};
@@ -350,7 +350,8 @@ impl PubSubProcess {
     }
 
     fn attempt(&self, conn: ConnId, target: &Arc<Target>) {
-        let turn = ConnectGuard(self, conn);
+        // Should a callback panic, another thread may connect.
+        let turn = DutyGuard(|| self.handle_failed(conn, Error::closed_by_peer(Outcome::NotSent)));
         let made = self.make(target);
         std::mem::forget(turn);
         match made {
@@ -595,16 +596,6 @@ impl PubSubState {
 
 fn link_of(slots: &mut [DriverSlot], conn: ConnId) -> Option<&mut OpenConn> {
     slots.iter_mut().find(|slot| slot.conn == conn)?.link.as_mut()
-}
-
-/// The right to connect. Should a callback panic, it goes to another.
-struct ConnectGuard<'a>(&'a PubSubProcess, ConnId);
-
-impl Drop for ConnectGuard<'_> {
-    #[cold]
-    fn drop(&mut self) {
-        self.0.handle_failed(self.1, Error::closed_by_peer(Outcome::NotSent));
-    }
 }
 
 impl Drop for PubSubProcess {
